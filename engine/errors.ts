@@ -7,13 +7,15 @@ export type QuernErrorCode =
   | 'SHAPE'
   | 'UNSUPPORTED'
   | 'FORMAT'
+  | 'FILE_ACCESS'
   | 'CONTEXT_LENGTH'
   | 'QUEUE_FULL'
   | 'REQUEST_TIMEOUT'
   | 'ABORTED'
   | 'WORKER_CRASHED'
   | 'ENGINE_CLOSED'
-  | 'OUT_OF_MEMORY';
+  | 'OUT_OF_MEMORY'
+  | 'NON_FINITE_LOGITS';
 
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
@@ -80,6 +82,16 @@ export class FormatError extends QuernError {
   }
 }
 
+/** A file that cannot be opened, read or written: missing, a directory, no permission, no space. */
+export class FileAccessError extends QuernError {
+  readonly file: string;
+
+  constructor(file: string, problem: string, options: { cause?: unknown } = {}) {
+    super('FILE_ACCESS', `${file}: ${problem}`, { file }, options);
+    this.file = file;
+  }
+}
+
 /** A prompt, or a prompt plus what it may generate, longer than the model's context. */
 export class ContextLengthError extends QuernError {
   constructor(numTokens: number, maxModelLen: number, advice: string) {
@@ -130,5 +142,12 @@ export class EngineClosedError extends QuernError {
 export class OutOfMemoryError extends QuernError {
   constructor(what: string, bytes: number, advice: string, options: { cause?: unknown } = {}) {
     super('OUT_OF_MEMORY', `no memory for ${what} (${bytes} bytes): ${advice}`, { what, bytes }, options);
+  }
+}
+
+/** No token can be chosen: the model's logits are all NaN or -Infinity, or everything it offered was banned. */
+export class NonFiniteLogitsError extends QuernError {
+  constructor(reason: string, details: ErrorDetails = {}) {
+    super('NON_FINITE_LOGITS', `no token can be chosen: ${reason}`, details);
   }
 }

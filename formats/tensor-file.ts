@@ -23,3 +23,10 @@ export interface TensorFile {
   read(tensor: StoredTensor, byteOffset: number, target: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
+
+/** A whole tensor's bytes in new memory: `byteLength` bytes, which opening the file has shown to be there. */
+export async function readTensor(file: Pick<TensorFile, 'read'>, tensor: StoredTensor): Promise<Uint8Array> {
+  const bytes = new Uint8Array(tensor.byteLength);
+  await file.read(tensor, 0, bytes);
+  return bytes;
+}

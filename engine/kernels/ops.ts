@@ -5,7 +5,9 @@
  *   T tokens in the batch     S sequences in the batch   H hidden size      K, N in and out features of a matmul
  *   NH query heads            NKV key-value heads        D head dimension   V vocabulary
  *   B KV blocks in the pool   BS tokens per KV block     P positions in a rotary table
- * Activations are f32. Integer inputs are i32. Weights may have any float dtype. */
+ * Activations are f32. Integer inputs are i32. Weights may have any float dtype. Any size may be 0.
+ * `out` must not overlap an input, unless the op says that it may be one. `check-args.ts` holds these rules as code. */
+import type { DType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** out[t] = weight[tokenIds[t]], dequantized.
@@ -64,8 +66,12 @@ export interface RopeArgs {
   readonly style: RopeStyle;
 }
 
+/** What keys and values may be cached as. A row of D elements is encoded by itself, so D must be a multiple of the
+ * format's quant block (32 for q8_0). */
+export const KV_DTYPES = ['f32', 'f16', 'q8_0'] as const satisfies readonly DType[];
+
 /** Stores each token's key and value in its slot of the paged cache. Slot s is token s % BS of block floor(s / BS);
- * a slot of -1 is skipped.
+ * a slot of -1 is skipped; no slot may occur twice. How a page's bytes lie is the backend's own affair.
  * Shapes  k, v [T, NKV, D] f32; keyCache, valueCache [B, NKV, BS, D] f32, f16 or q8_0; slotMapping [T] i32 */
 export interface WriteKvArgs {
   readonly k: Tensor;
@@ -79,7 +85,9 @@ export interface WriteKvArgs {
  *
  * Sequence s owns query rows queryStartLoc[s] up to queryStartLoc[s + 1]; they are its last tokens, so row r of its
  * n rows stands at position p = seqLens[s] - n + r and sees keys at positions max(0, p - window + 1) to p.
- * Key position j lies in block blockTables[s][floor(j / BS)], slot j % BS.
+ * Key position j lies in block blockTables[s][floor(j / BS)], slot j % BS. Table entries and slots that no row sees
+ * may hold anything, NaN too. seqLens[s] >= n, or 0 for a padding sequence, whose rows see nothing and become zeros.
+ * queryStartLoc[0] is 0; rows from queryStartLoc[S] on belong to nobody and are left alone.
  * score = q·k * scale; with softCap c: score = c * tanh(score / c); softmax over what is seen; out = sum of weight * v.
  * Query head h reads KV head floor(h / (NH / NKV)).
  * Shapes  q [T, NH, D] f32; keyCache, valueCache [B, NKV, BS, D] f32, f16 or q8_0;

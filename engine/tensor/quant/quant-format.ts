@@ -1,6 +1,9 @@
 /** How a weight format describes itself. One implementation per file in this folder; `quant-registry.ts` lists them.
  *
- * A row of K elements is K / blockSize quant blocks, each `bytesPerBlock` long, stored one after another. */
+ * A row of K elements is K / blockSize quant blocks, each `bytesPerBlock` long, stored one after another. Blocks know
+ * nothing of each other, so rows never affect one another.
+ *
+ * The functions trust their arguments (hot loops); `codec.ts` is the checked way in. */
 import type { FloatDType } from '../dtype.ts';
 
 export interface QuantFormat {
@@ -20,4 +23,8 @@ export interface QuantFormat {
    * @param src  f32 values, read from `srcOffset` (elements)
    * @param dst  packed bytes, written from `dstOffset` (bytes, any alignment) */
   quantize?(src: Float32Array, srcOffset: number, dst: Uint8Array, dstOffset: number, numBlocks: number): void;
+
+  /** Largest magnitude `quantize` can take; past it a f16 scale would overflow to infinity and take the whole block
+   * with it. Absent where every value has an image, NaN and infinities included (f32, f16, bf16). */
+  readonly maxMagnitude?: number;
 }

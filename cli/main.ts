@@ -1,0 +1,47 @@
+/** The `quern` command: one verb per file under `commands/`. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { QuernError } from '../engine/errors.ts';
+import { addLogitsCommand } from './commands/logits.ts';
+import { addRunCommand } from './commands/run.ts';
+import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { endQuietlyOnClosedPipe, note } from './terminal.ts';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  endQuietlyOnClosedPipe();
+  try {
+    await buildProgram().parseAsync(argv);
+  } catch (error) {
+    process.exitCode = report(error);
+  }
+}
+
+export function buildProgram(): Command {
+  const program = new Command('quern')
+    .description('Transformer inference in Node: GGUF or safetensors in, tokens out.')
+    .version(packageVersion())
+    .showSuggestionAfterError()
+    .showHelpAfterError('(quern <command> --help shows options and an example)')
+    .addHelpText('after', '\nExample:\n  quern run "Once upon a time"')
+    .addHelpText('after', '\nExit codes: 0 done, 1 failure, 2 usage, 3 input (a model or a prompt), 130 interrupted')
+    .exitOverride();
+  addRunCommand(program);
+  addLogitsCommand(program);
+  for (const command of program.commands) command.exitOverride().showHelpAfterError('(add --help for options and an example)');
+  return program;
+}
+
+/** One line for what a person can act on; a stack trace only for what should not happen. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const code = exitCodeOf(error);
+  if (QuernError.isInstance(error)) note(`quern: ${error.message}`);
+  else note(`quern: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  return code;
+}
+
+function packageVersion(): string {
+  // One folder higher in the compiled package.
+  const path = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
+  return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
+}

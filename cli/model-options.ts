@@ -1,0 +1,40 @@
+/** The options that every command which loads a model understands. */
+import { type Command, Option } from 'commander';
+import { bundledModelPath } from '../engine/bundled-model.ts';
+import type { EngineOptions } from '../engine/engine-options.ts';
+import { KV_DTYPES, type KvDType } from '../engine/kvcache/kv-cache-storage.ts';
+import { wholeNumber } from './option-parsers.ts';
+
+export interface ModelOptions {
+  readonly model: string;
+  readonly tokenizer?: string;
+  readonly backend: string;
+  readonly threads?: number;
+  readonly contextLength?: number;
+  readonly kvDtype: KvDType;
+}
+
+/** `--model` and `--tokenizer` alone, for commands that compute nothing. */
+export function addModelPathOptions(command: Command): Command {
+  return command
+    .option('-m, --model <path>', 'GGUF file or Hugging Face model folder (default: the bundled story model)', bundledModelPath())
+    .option('--tokenizer <folder>', "folder with a tokenizer.json, when the model's own is missing or not wanted");
+}
+
+export function addModelOptions(command: Command): Command {
+  return addModelPathOptions(command)
+    .option('--backend <name>', 'which kernels compute', 'auto')
+    .option('-t, --threads <n>', 'worker threads, 0 for none (default: what the machine grants)', wholeNumber(0, 256))
+    .option('-c, --context-length <n>', "tokens a sequence may reach (default: the model's, at most 4096)", wholeNumber(1))
+    .addOption(new Option('--kv-dtype <type>', 'element type of the KV cache').choices(KV_DTYPES).default('f32'));
+}
+
+export function toEngineOptions(options: ModelOptions): EngineOptions {
+  return {
+    backend: options.backend,
+    kvDtype: options.kvDtype,
+    ...(options.threads === undefined ? {} : { numThreads: options.threads }),
+    ...(options.contextLength === undefined ? {} : { maxModelLen: options.contextLength }),
+    ...(options.tokenizer === undefined ? {} : { tokenizerPath: options.tokenizer }),
+  };
+}

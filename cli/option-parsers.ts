@@ -1,0 +1,32 @@
+/** Turns the words of the command line into checked values. A wrong word gives one line that names the option. */
+import { InvalidArgumentError as CommanderArgumentError } from 'commander';
+
+/** A whole number within bounds. */
+export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < min || value > max) {
+      const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
+      throw new CommanderArgumentError(`Expected a whole number ${range}.`);
+    }
+    return value;
+  };
+}
+
+/** A finite decimal number; its range is the business of whoever uses it. */
+export function decimalNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new CommanderArgumentError('Expected a number.');
+  return value;
+}
+
+/** `1,403,407` as token ids. */
+export function tokenIdList(text: string): number[] {
+  const parse = wholeNumber(0, 2 ** 31 - 1);
+  return text.split(',').map((part) => parse(part.trim()));
+}
+
+/** Gathers a repeated option into a list. */
+export function collect(text: string, previous: string[] | undefined): string[] {
+  return [...(previous ?? []), text];
+}

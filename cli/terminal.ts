@@ -1,0 +1,32 @@
+/** What the commands write to: results to stdout, everything else to stderr. Waits when a pipe is full, and turns a
+ * closed pipe into a quiet end of the process. */
+import { once } from 'node:events';
+import { EXIT } from './exit-codes.ts';
+
+/** Writes to stdout; resolves when more may be written. */
+export async function print(text: string): Promise<void> {
+  if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+export async function printLine(text: string): Promise<void> {
+  await print(`${text}\n`);
+}
+
+export async function printJson(value: unknown): Promise<void> {
+  await printLine(JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item)));
+}
+
+/** A line for the person at the terminal, on stderr. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Ends the process without a stack trace when the reader of stdout or stderr goes away (`quern run | head -1`). */
+export function endQuietlyOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(EXIT.brokenPipe);
+      throw error;
+    });
+  }
+}

@@ -1,0 +1,23 @@
+/** What a user may import from 'quern'. */
+export { type BundledModel, bundledModelPath } from './bundled-model.ts';
+export { Engine, type EngineStats, type Prompt } from './engine.ts';
+export type { EngineOptions } from './engine-options.ts';
+export * from './errors.ts';
+export type { KvDType } from './kvcache/kv-cache-storage.ts';
+export type { LoadProgress } from './loader/load-weights.ts';
+export type { ModelConfig } from './model/model-config.ts';
+export type { GenerateOptions, RequestOptions } from './requests/generate-options.ts';
+export type {
+  GeneratedLogprob,
+  GenerationChoice,
+  GenerationChunk,
+  GenerationResult,
+  GenerationStream,
+  GenerationTimings,
+  GenerationUsage,
+} from './requests/generation-stream.ts';
+export type { TokenLogprob } from './sampling/log-probabilities.ts';
+export type { SamplingOptions } from './sampling/sampling-options.ts';
+export type { FinishReason, Sequence } from './scheduler/sequence.ts';
+export type { SequenceEvent, SequenceListener } from './scheduler/sequence-events.ts';
+export type { DecodeOptions, EncodeOptions, Tokenizer } from './tokenizer/index.ts';

@@ -1,0 +1,175 @@
+/** The reference backend: memory and checks around the reference ops. It runs each op at once, on the calling thread,
+ * and refuses everything that is not exactly right, because it is what the other backends are compared with. */
+import {
+  EngineClosedError,
+  InvalidArgumentError,
+  OutOfMemoryError,
+  QuernError,
+  ShapeError,
+  UnsupportedError,
+} from '../../errors.ts';
+import { type DType, FLOAT_DTYPES, type FloatDType, INTEGER_DTYPES, isFloatDType } from '../../tensor/dtype.ts';
+import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
+import { byteLengthOf } from '../../tensor/storage.ts';
+import { Tensor } from '../../tensor/tensor.ts';
+import { checkArgs } from '../check-args.ts';
+import type { KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
+import type { OpArgs, OpName } from '../ops.ts';
+import { WHOLE } from '../part.ts';
+import { floatsOf, HostBuffer, intsOf, REFERENCE_OWNER } from './host-memory.ts';
+import { REFERENCE_OPS } from './reference-ops.ts';
+
+/** The most bytes asked of a weight's reader at once. */
+const WEIGHT_CHUNK_BYTES = 4 * 1024 * 1024;
+
+export class ReferenceBackend implements KernelBackend {
+  readonly name = REFERENCE_OWNER;
+  readonly #purposes = new Map<HostBuffer, MemoryPurpose>();
+  readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
+  #isClosed = false;
+
+  embed = (args: OpArgs['embed']): void => this.#run('embed', args);
+  rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
+  layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
+  matmul = (args: OpArgs['matmul']): void => this.#run('matmul', args);
+  rope = (args: OpArgs['rope']): void => this.#run('rope', args);
+  writeKv = (args: OpArgs['writeKv']): void => this.#run('writeKv', args);
+  pagedAttention = (args: OpArgs['pagedAttention']): void => this.#run('pagedAttention', args);
+  siluMul = (args: OpArgs['siluMul']): void => this.#run('siluMul', args);
+  geluMul = (args: OpArgs['geluMul']): void => this.#run('geluMul', args);
+  add = (args: OpArgs['add']): void => this.#run('add', args);
+  gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
+
+  /** Checks everything, then runs the op.
+   * @throws ShapeError, UnsupportedError, InvalidArgumentError; nothing has been written then. */
+  #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
+    this.#expectOpen();
+    checkArgs(op, args);
+    for (const [name, value] of Object.entries(args)) {
+      if (typeof value === 'object') this.#expectOwned(`${op} ${name}`, value);
+    }
+    REFERENCE_OPS[op](args, WHOLE);
+  }
+
+  supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
+    try {
+      checkArgs(op, args);
+      return true;
+    } catch (error) {
+      if (error instanceof QuernError) return error.message;
+      throw error;
+    }
+  }
+
+  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose): Tensor<HostBuffer> {
+    this.#expectOpen();
+    if (!isFloatDType(dtype) && !(INTEGER_DTYPES as readonly string[]).includes(dtype)) {
+      throw new UnsupportedError(`dtype ${dtype}`, `it must be ${[...FLOAT_DTYPES, ...INTEGER_DTYPES].join(', ')}`);
+    }
+    if (!Object.hasOwn(this.#usage, purpose)) {
+      throw new InvalidArgumentError('purpose', `must be ${Object.keys(this.#usage).join(', ')}, got ${purpose}`);
+    }
+    checkShape(shape);
+    const byteLength = byteLengthOf(dtype, shape);
+    const buffer = newHostBuffer(byteLength, `${purpose} ${dtype}${formatShape(shape)}`);
+    this.#purposes.set(buffer, purpose);
+    this.#usage[purpose] += byteLength;
+    return new Tensor(dtype, shape, buffer);
+  }
+
+  /** Reads straight into place, `WEIGHT_CHUNK_BYTES` at a time. A failed read leaves nothing allocated. */
+  async loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<HostBuffer>> {
+    const tensor = this.allocate(dtype, shape, 'weights');
+    const { bytes } = tensor.buffer;
+    try {
+      for (let start = 0; start < bytes.length; start += WEIGHT_CHUNK_BYTES) {
+        await read(start, bytes.subarray(start, start + WEIGHT_CHUNK_BYTES));
+        this.#expectOpen();
+      }
+    } catch (error) {
+      if (!tensor.buffer.isReleased) this.free(tensor);
+      throw error;
+    }
+    return tensor;
+  }
+
+  upload(tensor: Tensor, values: Float32Array | Int32Array): void {
+    this.#expectOpen();
+    this.#expectOwned('upload tensor', tensor);
+    const dtype = values instanceof Float32Array ? 'f32' : 'i32';
+    if (tensor.dtype !== dtype) {
+      throw new InvalidArgumentError('upload values', `${values.constructor.name} does not fit a tensor of ${tensor}`);
+    }
+    if (values.length > tensor.numElements) {
+      throw new ShapeError('upload', `at most the ${tensor.numElements} values of ${tensor}`, `${values.length}`);
+    }
+    (dtype === 'f32' ? floatsOf(tensor) : intsOf(tensor)).set(values);
+  }
+
+  async download(tensor: Tensor): Promise<Float32Array> {
+    this.#expectOpen();
+    this.#expectOwned('download tensor', tensor);
+    if (tensor.dtype !== 'f32') throw new UnsupportedError(`download of ${tensor.dtype}`, 'only f32 tensors are read');
+    return new Float32Array(floatsOf(tensor));
+  }
+
+  async sync(): Promise<void> {
+    this.#expectOpen();
+  }
+
+  free(tensor: Tensor): void {
+    this.#expectOpen();
+    const buffer = this.#expectOwned('free tensor', tensor);
+    if (tensor.byteOffset !== 0 || tensor.byteLength !== buffer.byteLength) {
+      throw new InvalidArgumentError('free tensor', `${tensor} is a view of a part; free the tensor it was cut from`);
+    }
+    this.#usage[this.#purposes.get(buffer)!] -= buffer.byteLength;
+    this.#purposes.delete(buffer);
+    buffer.release();
+  }
+
+  memoryUsage(): MemoryUsage {
+    return { ...this.#usage };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const [buffer, purpose] of this.#purposes) {
+      this.#usage[purpose] -= buffer.byteLength;
+      buffer.release();
+    }
+    this.#purposes.clear();
+  }
+
+  #expectOpen(): void {
+    if (this.#isClosed) throw new EngineClosedError();
+  }
+
+  /** @throws InvalidArgumentError for a tensor that another backend owns, that was freed, or that leaves its buffer. */
+  #expectOwned(what: string, tensor: Tensor): HostBuffer {
+    const buffer = tensor.buffer as HostBuffer;
+    if (!this.#purposes.has(buffer)) {
+      throw new InvalidArgumentError(what, `${tensor} ${whyNotOwned(tensor)}`, { owner: buffer.owner });
+    }
+    const { byteOffset, byteLength } = tensor;
+    if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset + byteLength <= buffer.byteLength)) {
+      const rule = `bytes ${byteOffset} to ${byteOffset + byteLength} leave its buffer of ${buffer.byteLength}`;
+      throw new InvalidArgumentError(what, `${tensor}: ${rule}`);
+    }
+    return buffer;
+  }
+}
+
+function whyNotOwned({ buffer }: Tensor): string {
+  if (!(buffer instanceof HostBuffer)) return `belongs to the backend '${buffer.owner}', not to '${REFERENCE_OWNER}'`;
+  return buffer.isReleased ? 'was freed' : 'belongs to another reference backend';
+}
+
+function newHostBuffer(byteLength: number, what: string): HostBuffer {
+  try {
+    return new HostBuffer(new SharedArrayBuffer(byteLength));
+  } catch (cause) {
+    const advice = 'use a smaller model or quantization, or fewer KV blocks';
+    throw new OutOfMemoryError(what, byteLength, advice, { cause });
+  }
+}

@@ -1,0 +1,108 @@
+/** The Llama family: pre-norm decoder with rotary positions, grouped-query attention and a gated MLP.
+ *
+ *   tokens -> embed -> [ norm -> attention -> + -> norm -> MLP -> + ] x numLayers -> norm -> lmHead -> logits
+ *                        '------------------'   '---------------'
+ *                           (residual)             (residual)
+ *
+ * Mistral adds a sliding window and Qwen2 adds biases on q, k, v; both come from the config and the file, so the
+ * graph is the same.
+ * Source  Touvron et al. 2023, "LLaMA", section 2.2; Jiang et al. 2023, "Mistral 7B"; Yang et al. 2024, "Qwen2" */
+import type { ModelConfig } from '../model-config.ts';
+import type { ForwardContext, ModelFamily } from '../model-family.ts';
+import type { LayerRole, ModelRole, WeightSpec, WeightsOf } from '../weights.ts';
+
+const queryWidth = (c: ModelConfig): number => c.numHeads * c.headDim;
+const kvWidth = (c: ModelConfig): number => c.numKvHeads * c.headDim;
+
+const MODEL_WEIGHTS: readonly WeightSpec<ModelRole>[] = [
+  { role: 'embedTokens', kind: 'matrix', shape: (c) => [c.vocabSize, c.hiddenSize] },
+  { role: 'finalNorm', kind: 'vector', shape: (c) => [c.hiddenSize] },
+  // Absent when the output projection is tied to the embedding (Press & Wolf 2017).
+  { role: 'lmHead', kind: 'matrix', shape: (c) => [c.vocabSize, c.hiddenSize], optional: true },
+];
+
+const LAYER_WEIGHTS: readonly WeightSpec<LayerRole>[] = [
+  { role: 'attentionNorm', kind: 'vector', shape: (c) => [c.hiddenSize] },
+  { role: 'qProj', kind: 'matrix', shape: (c) => [queryWidth(c), c.hiddenSize] },
+  { role: 'kProj', kind: 'matrix', shape: (c) => [kvWidth(c), c.hiddenSize] },
+  { role: 'vProj', kind: 'matrix', shape: (c) => [kvWidth(c), c.hiddenSize] },
+  { role: 'oProj', kind: 'matrix', shape: (c) => [c.hiddenSize, queryWidth(c)] },
+  { role: 'qBias', kind: 'vector', shape: (c) => [queryWidth(c)], optional: true },
+  { role: 'kBias', kind: 'vector', shape: (c) => [kvWidth(c)], optional: true },
+  { role: 'vBias', kind: 'vector', shape: (c) => [kvWidth(c)], optional: true },
+  { role: 'oBias', kind: 'vector', shape: (c) => [c.hiddenSize], optional: true },
+  { role: 'mlpNorm', kind: 'vector', shape: (c) => [c.hiddenSize] },
+  { role: 'gateProj', kind: 'matrix', shape: (c) => [c.intermediateSize, c.hiddenSize] },
+  { role: 'upProj', kind: 'matrix', shape: (c) => [c.intermediateSize, c.hiddenSize] },
+  { role: 'downProj', kind: 'matrix', shape: (c) => [c.hiddenSize, c.intermediateSize] },
+  { role: 'gateBias', kind: 'vector', shape: (c) => [c.intermediateSize], optional: true },
+  { role: 'upBias', kind: 'vector', shape: (c) => [c.intermediateSize], optional: true },
+  { role: 'downBias', kind: 'vector', shape: (c) => [c.hiddenSize], optional: true },
+];
+
+function forward(context: ForwardContext): void {
+  const { ops, weights, config, inputs, activations } = context;
+  const { embedTokens, finalNorm, lmHead } = weights.model;
+  const { hidden, output, logits } = activations;
+  ops.embed({ tokenIds: inputs.tokenIds, weight: embedTokens!, out: hidden });
+  for (let layer = 0; layer < config.numLayers; layer++) {
+    attention(context, layer);
+    mlp(context, weights.layers[layer]!);
+  }
+  // Only rows that want logits go through the last norm and the largest matmul.
+  if (inputs.logitRows.numElements === 0) return;
+  ops.gatherRows({ x: hidden, rows: inputs.logitRows, out: output });
+  ops.rmsNorm({ x: output, weight: finalNorm!, eps: config.rmsNormEps, out: output });
+  ops.matmul({ x: output, weight: lmHead ?? embedTokens!, out: logits });
+}
+
+function attention(context: ForwardContext, layer: number): void {
+  const { ops, config, inputs, kvCache, activations, rotaryTable } = context;
+  const w = context.weights.layers[layer]!;
+  const { hidden, normed, query, key, value, attention: attended } = activations;
+  const numTokens = hidden.shape[0]!;
+  ops.rmsNorm({ x: hidden, weight: w.attentionNorm!, eps: config.rmsNormEps, out: normed });
+  ops.matmul({ x: normed, weight: w.qProj!, bias: w.qBias, out: query });
+  ops.matmul({ x: normed, weight: w.kProj!, bias: w.kBias, out: key });
+  ops.matmul({ x: normed, weight: w.vProj!, bias: w.vBias, out: value });
+
+  const q = query.reshape([numTokens, config.numHeads, config.headDim]);
+  const k = key.reshape([numTokens, config.numKvHeads, config.headDim]);
+  const v = value.reshape([numTokens, config.numKvHeads, config.headDim]);
+  const { positions, slotMapping, blockTables, queryStartLoc, seqLens } = inputs;
+  ops.rope({ x: q, positions, table: rotaryTable, style: config.rotary.style });
+  ops.rope({ x: k, positions, table: rotaryTable, style: config.rotary.style });
+
+  const { keys: keyCache, values: valueCache } = kvCache[layer]!;
+  ops.writeKv({ k, v, keyCache, valueCache, slotMapping });
+  ops.pagedAttention({
+    q,
+    keyCache,
+    valueCache,
+    blockTables,
+    queryStartLoc,
+    seqLens,
+    scale: 1 / Math.sqrt(config.headDim),
+    slidingWindow: config.slidingWindow,
+    out: attended.reshape([numTokens, config.numHeads, config.headDim]),
+  });
+  ops.matmul({ x: attended, weight: w.oProj!, bias: w.oBias, out: normed });
+  ops.add({ a: hidden, b: normed, out: hidden });
+}
+
+function mlp(context: ForwardContext, w: WeightsOf<LayerRole>): void {
+  const { ops, config } = context;
+  const { hidden, normed, gate, up } = context.activations;
+  ops.rmsNorm({ x: hidden, weight: w.mlpNorm!, eps: config.rmsNormEps, out: normed });
+  ops.matmul({ x: normed, weight: w.gateProj!, bias: w.gateBias, out: gate });
+  ops.matmul({ x: normed, weight: w.upProj!, bias: w.upBias, out: up });
+  ops.siluMul({ gate, up, out: gate });
+  ops.matmul({ x: gate, weight: w.downProj!, bias: w.downBias, out: normed });
+  ops.add({ a: hidden, b: normed, out: hidden });
+}
+
+const family = { modelWeights: MODEL_WEIGHTS, layerWeights: LAYER_WEIGHTS, forward };
+
+export const llama: ModelFamily = { architecture: 'llama', ...family };
+export const mistral: ModelFamily = { architecture: 'mistral', ...family };
+export const qwen2: ModelFamily = { architecture: 'qwen2', ...family };

@@ -1,0 +1,24 @@
+/** One step's work, flattened: every scheduled token of every sequence in one row of `tokenIds`.
+ *
+ *   sequence        0         1   2
+ *   tokenIds      [ a b c d | e | f g ]      numTokens = 7, numSeqs = 3
+ *   positions     [ 0 1 2 3 | 9 | 4 5 ]
+ *   queryStartLoc [ 0         4   5    7 ]
+ *   seqLens       [ 4         10  6 ]        tokens in the cache after this step
+ *   slotMapping   where each token's key and value go: block * blockSize + offset
+ *   blockTables   [numSeqs, maxBlocksPerSeq], row-major, unused entries 0
+ *   logitRows     rows whose logits are wanted: [ 3, 4, 6 ] when each sequence samples
+ *   blockCopies   KV blocks to copy before anything else, as source, target, source, target, ... */
+export interface ForwardBatch {
+  readonly numTokens: number;
+  readonly numSeqs: number;
+  readonly maxBlocksPerSeq: number;
+  readonly tokenIds: Int32Array;
+  readonly positions: Int32Array;
+  readonly slotMapping: Int32Array;
+  readonly queryStartLoc: Int32Array;
+  readonly seqLens: Int32Array;
+  readonly blockTables: Int32Array;
+  readonly logitRows: Int32Array;
+  readonly blockCopies: Int32Array;
+}

@@ -1,0 +1,63 @@
+/** What a model family provides: the list of its weights and its forward pass. `model-registry.ts` lists families. */
+import type { KernelOps } from '../kernels/kernel-backend.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { ModelConfig } from './model-config.ts';
+import type { LayerRole, ModelRole, ModelWeights, WeightSpec } from './weights.ts';
+
+/** Everything a forward pass reads and writes, as tensors of one backend. Where several workers share the work, each
+ * runs the same pass with ops that do its part and wait for the others. */
+export interface ForwardContext {
+  readonly ops: KernelOps;
+  readonly config: ModelConfig;
+  readonly weights: ModelWeights;
+  /** Cosines and sines, [maxModelLen, numRotaryDims]. */
+  readonly rotaryTable: Tensor;
+  /** Per layer, [numBlocks, numKvHeads, blockSize, headDim]. */
+  readonly kvCache: readonly KvLayer[];
+  readonly inputs: ForwardInputs;
+  readonly activations: Activations;
+}
+
+export interface KvLayer {
+  readonly keys: Tensor;
+  readonly values: Tensor;
+}
+
+/** A `ForwardBatch` on the backend; views cut to the step's sizes. */
+export interface ForwardInputs {
+  readonly tokenIds: Tensor;
+  readonly positions: Tensor;
+  readonly slotMapping: Tensor;
+  readonly queryStartLoc: Tensor;
+  readonly seqLens: Tensor;
+  readonly blockTables: Tensor;
+  readonly logitRows: Tensor;
+  /** [numBlockCopies, 2] */
+  readonly blockCopies: Tensor;
+}
+
+/** Scratch memory of one step; views cut to T tokens. */
+export interface Activations {
+  /** The residual stream, [T, hiddenSize]. */
+  readonly hidden: Tensor;
+  readonly normed: Tensor;
+  readonly query: Tensor;
+  readonly key: Tensor;
+  readonly value: Tensor;
+  readonly attention: Tensor;
+  readonly gate: Tensor;
+  readonly up: Tensor;
+  /** Final hidden states of the rows that want logits, [numLogitRows, hiddenSize]. */
+  readonly output: Tensor;
+  /** [numLogitRows, vocabSize] */
+  readonly logits: Tensor;
+}
+
+export interface ModelFamily {
+  readonly architecture: string;
+  readonly modelWeights: readonly WeightSpec<ModelRole>[];
+  readonly layerWeights: readonly WeightSpec<LayerRole>[];
+  /** Runs all layers for the batch, fills its KV slots, and leaves the logits of `inputs.logitRows` in
+   * `activations.logits`. */
+  forward(context: ForwardContext): void;
+}

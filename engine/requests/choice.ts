@@ -1,0 +1,103 @@
+/** One choice of a request: its sampler, and the way from token ids to text that may be shown. */
+import { AbortError } from '../errors.ts';
+import type { SampledToken, Sampler } from '../sampling/sampler.ts';
+import type { StopCriteria } from '../sampling/stop-criteria.ts';
+import { StopStringMatcher } from '../sampling/stop-string-matcher.ts';
+import type { FinishReason, Sequence } from '../scheduler/sequence.ts';
+import type { IncrementalDetokenizer } from '../tokenizer/incremental-detokenizer.ts';
+import type { GenerationChoice, GenerationChunk, GeneratedLogprob } from './generation-stream.ts';
+
+export interface ChoiceParts {
+  readonly index: number;
+  readonly sequence: Sequence;
+  readonly sampler: Sampler;
+  readonly stopCriteria: StopCriteria;
+  readonly detokenizer: IncrementalDetokenizer;
+  /** Ids from here on are padding rows of the embedding: they have no text. */
+  readonly numTokensWithText: number;
+  readonly push: (chunk: GenerationChunk) => void;
+}
+
+export class Choice {
+  readonly index: number;
+  readonly sequence: Sequence;
+  readonly #parts: ChoiceParts;
+  readonly #stopStrings: StopStringMatcher;
+  readonly #tokenIds: number[] = [];
+  readonly #logprobs: GeneratedLogprob[] = [];
+  #text = '';
+  #stopReason: string | number | undefined;
+  /** Log-probability of the token that was just sampled, until `acceptToken` takes it. */
+  #sampledLogprob: GeneratedLogprob | undefined;
+
+  constructor(parts: ChoiceParts) {
+    const { params } = parts.sampler;
+    this.index = parts.index;
+    this.sequence = parts.sequence;
+    this.#parts = parts;
+    this.#stopStrings = new StopStringMatcher(params.stop, { includeStop: params.includeStopInOutput });
+  }
+
+  /** Chooses the next token from the sequence's row of logits. Shape  logits [vocabSize] */
+  sample(logits: Float32Array): number {
+    const sampled: SampledToken = this.#parts.sampler.sample(logits, this.sequence);
+    const { tokenId, logprob, topLogprobs = [] } = sampled;
+    this.#sampledLogprob = logprob === undefined ? undefined : { tokenId, logprob, top: topLogprobs };
+    return tokenId;
+  }
+
+  /** Takes in a token that the scheduler has appended; says whether the sequence ends with it. */
+  acceptToken(tokenId: number): 'stop' | 'length' | undefined {
+    const { stopCriteria, numTokensWithText, detokenizer } = this.#parts;
+    const decision = stopCriteria.check(this.sequence);
+    if (decision?.finishReason === 'stop') {
+      this.#stopReason = decision.stopReason;
+      this.#emit('', []);
+      return 'stop';
+    }
+    const piece = tokenId < numTokensWithText ? detokenizer.push(tokenId) : '';
+    const text = this.#stopStrings.feed(piece, stopCriteria.mayStop(this.sequence));
+    this.#emit(text, [tokenId]);
+    if (this.#stopStrings.matched !== undefined) {
+      this.#stopReason = this.#stopStrings.matched;
+      return 'stop';
+    }
+    return decision === undefined ? undefined : 'length';
+  }
+
+  /** Puts out what was held back and closes the choice. */
+  finish(finishReason: FinishReason): GenerationChoice {
+    let rest = '';
+    if (this.#stopStrings.matched === undefined) {
+      rest = this.#stopStrings.feed(this.#parts.detokenizer.flush(), true);
+      if (this.#stopStrings.matched === undefined) rest += this.#stopStrings.flush();
+    }
+    this.#text += rest;
+    this.#parts.push({ index: this.index, text: rest, tokenIds: [], finishReason });
+    return {
+      index: this.index,
+      text: this.#text,
+      tokenIds: this.#tokenIds,
+      finishReason,
+      ...(this.#stopReason === undefined ? {} : { stopReason: this.#stopReason }),
+      ...(this.#parts.sampler.params.logprobs ? { logprobs: this.#logprobs } : {}),
+    };
+  }
+
+  /** Why there is no answer. */
+  get failure(): Error {
+    return this.sequence.error ?? new AbortError();
+  }
+
+  #emit(text: string, tokenIds: readonly number[]): void {
+    const logprob = this.#sampledLogprob;
+    this.#sampledLogprob = undefined;
+    this.#text += text;
+    this.#tokenIds.push(...tokenIds);
+    const logprobs = logprob === undefined || tokenIds.length === 0 ? undefined : [logprob];
+    if (logprobs !== undefined) this.#logprobs.push(...logprobs);
+    if (text === '' && tokenIds.length === 0) return;
+    this.#parts.push({ index: this.index, text, tokenIds, ...(logprobs === undefined ? {} : { logprobs }) });
+  }
+}
+

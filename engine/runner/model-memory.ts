@@ -1,0 +1,109 @@
+/** All memory a model needs besides its weights, as tensors: KV pages, the rotary table, and inputs and activations for
+ * the largest step allowed. Allocated once; each step works on views cut to its own size. Plain data, so that it can be
+ * handed to workers. */
+import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import { KvCacheStorage, type KvDType } from '../kvcache/kv-cache-storage.ts';
+import type { ModelConfig } from '../model/model-config.ts';
+import type { Activations, ForwardInputs, KvLayer } from '../model/model-family.ts';
+import { buildRotaryTable } from '../model/rotary.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+export interface ModelMemoryOptions {
+  /** Positions a sequence may reach, in tokens. */
+  readonly maxModelLen: number;
+  /** Tokens per KV block. */
+  readonly blockSize: number;
+  /** KV blocks in the pool. */
+  readonly numBlocks: number;
+  readonly kvDtype: KvDType;
+  /** Tokens in one step, over all sequences. */
+  readonly maxNumBatchedTokens: number;
+  readonly maxNumSeqs: number;
+  /** Rows of logits in one step. */
+  readonly maxLogitRows: number;
+}
+
+export interface ModelMemory {
+  readonly kvCache: readonly KvLayer[];
+  readonly rotaryTable: Tensor;
+  readonly inputs: ForwardInputs;
+  readonly activations: Activations;
+}
+
+/** A model's memory on one backend, with the means to give it back. */
+export interface AllocatedMemory {
+  readonly memory: ModelMemory;
+  readonly options: ModelMemoryOptions;
+  free(): void;
+}
+
+/** @throws OutOfMemoryError when the backend cannot hold it all; nothing stays allocated then. */
+export function allocateModelMemory(
+  backend: KernelBackend,
+  config: ModelConfig,
+  options: ModelMemoryOptions,
+): AllocatedMemory {
+  const scratch: Tensor[] = [];
+  const allocate = (dtype: 'f32' | 'i32', shape: readonly number[]): Tensor => {
+    const tensor = backend.allocate(dtype, shape, 'scratch');
+    scratch.push(tensor);
+    return tensor;
+  };
+  let storage: KvCacheStorage | undefined;
+  const free = (): void => {
+    storage?.free();
+    storage = undefined;
+    for (const tensor of scratch.splice(0)) backend.free(tensor);
+  };
+  try {
+    const { numLayers, numKvHeads, headDim, rotary } = config;
+    const { kvDtype: dtype, numBlocks, blockSize, maxModelLen } = options;
+    storage = new KvCacheStorage(backend, { dtype, numLayers, numBlocks, numKvHeads, blockSize, headDim });
+    const rotaryTable = allocate('f32', [maxModelLen, rotary.numRotaryDims]);
+    backend.upload(rotaryTable, buildRotaryTable(rotary, maxModelLen));
+    const memory: ModelMemory = {
+      kvCache: storage.layers,
+      rotaryTable,
+      inputs: allocateInputs(allocate, options),
+      activations: allocateActivations(allocate, config, options),
+    };
+    return { memory, options, free };
+  } catch (error) {
+    free();
+    throw error;
+  }
+}
+
+type Allocate = (dtype: 'f32' | 'i32', shape: readonly number[]) => Tensor;
+
+function allocateInputs(allocate: Allocate, options: ModelMemoryOptions): ForwardInputs {
+  const { maxNumBatchedTokens, maxNumSeqs, maxLogitRows, maxModelLen, blockSize } = options;
+  const maxBlocksPerSeq = Math.ceil(maxModelLen / blockSize);
+  return {
+    tokenIds: allocate('i32', [maxNumBatchedTokens]),
+    positions: allocate('i32', [maxNumBatchedTokens]),
+    slotMapping: allocate('i32', [maxNumBatchedTokens]),
+    queryStartLoc: allocate('i32', [maxNumSeqs + 1]),
+    seqLens: allocate('i32', [maxNumSeqs]),
+    blockTables: allocate('i32', [maxNumSeqs * maxBlocksPerSeq]),
+    logitRows: allocate('i32', [maxLogitRows]),
+    blockCopies: allocate('i32', [maxNumSeqs * 2]),
+  };
+}
+
+function allocateActivations(allocate: Allocate, config: ModelConfig, options: ModelMemoryOptions): Activations {
+  const { maxNumBatchedTokens, maxLogitRows } = options;
+  const rows = (width: number): Tensor => allocate('f32', [maxNumBatchedTokens, width]);
+  return {
+    hidden: rows(config.hiddenSize),
+    normed: rows(config.hiddenSize),
+    query: rows(config.numHeads * config.headDim),
+    key: rows(config.numKvHeads * config.headDim),
+    value: rows(config.numKvHeads * config.headDim),
+    attention: rows(config.numHeads * config.headDim),
+    gate: rows(config.intermediateSize),
+    up: rows(config.intermediateSize),
+    output: allocate('f32', [maxLogitRows, config.hiddenSize]),
+    logits: allocate('f32', [maxLogitRows, config.vocabSize]),
+  };
+}

@@ -1,0 +1,38 @@
+/** The code of a worker thread: attaches to the model's shared memory once, then runs its part of each step. Piscina
+ * calls the default export. */
+import { workerData } from 'piscina';
+import { hostBufferCodec, referencePartOps } from '../kernels/reference/reference-part-ops.ts';
+import { findModelFamily } from '../model/model-registry.ts';
+import { Barrier, BarrierPoisonedError } from './barrier.ts';
+import { decodePlan, type SharedPlan } from './shared-plan.ts';
+import { runStep, type StepSize } from './step-program.ts';
+
+/** What a worker is born with. */
+export interface StepWorkerData {
+  readonly plan: SharedPlan;
+  readonly numThreads: number;
+  readonly barrier: SharedArrayBuffer;
+}
+
+/** One worker's share of one step. Any worker can take any part: all state is in shared memory. */
+export interface StepTask {
+  readonly part: number;
+  readonly size: StepSize;
+}
+
+const { plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
+const barrier = new Barrier(numThreads, barrierBuffer);
+const model = decodePlan(plan, findModelFamily(plan.config.architecture), hostBufferCodec);
+
+export default function runPart({ part, size }: StepTask): void {
+  try {
+    runStep(
+      referencePartOps({ index: part, count: numThreads }, () => barrier.wait()),
+      model,
+      size,
+    );
+  } catch (error) {
+    if (!(error instanceof BarrierPoisonedError)) barrier.poison();
+    throw error;
+  }
+}

@@ -1,0 +1,31 @@
+/** Puts a step's inputs where the ops read them. */
+import { InvalidArgumentError } from '../errors.ts';
+import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import type { ForwardBatch } from '../model/forward-batch.ts';
+import type { ForwardInputs } from '../model/model-family.ts';
+import type { ModelMemory } from './model-memory.ts';
+
+const FIELDS = [
+  'tokenIds',
+  'positions',
+  'slotMapping',
+  'queryStartLoc',
+  'seqLens',
+  'blockTables',
+  'logitRows',
+  'blockCopies',
+] as const satisfies readonly (keyof ForwardBatch & keyof ForwardInputs)[];
+
+/** @throws InvalidArgumentError when the batch is empty or exceeds what memory was allocated for. */
+export function uploadBatch(backend: KernelBackend, memory: ModelMemory, batch: ForwardBatch): void {
+  for (const field of FIELDS) {
+    const values = batch[field];
+    const room = memory.inputs[field].numElements;
+    if (values.length > room)
+      throw new InvalidArgumentError(`batch.${field}`, `${values.length} entries, at most ${room}`);
+  }
+  if (batch.numTokens < 1) throw new InvalidArgumentError('batch', 'no tokens');
+  for (const field of FIELDS) {
+    if (batch[field].length > 0) backend.upload(memory.inputs[field], batch[field]);
+  }
+}

@@ -1,0 +1,138 @@
+/** The tokens that may still be chosen at one position, with their logits: what processors work on.
+ *
+ * One object serves every request of an engine, one position after another; it allocates when made and never again.
+ *
+ *   place    0     1     2     3   | size = 4
+ *   ids      3     7    42   977   | ascending, always: dropping keeps the order, so ties fall to the lower id
+ *   logits  2.5  -1.0   0.3  -inf  | higher is likelier; -Infinity is banned; never NaN
+ *   probs   .86   .03   .11    0   | of the last `softmax()`; stale after any change
+ *
+ * Knows nothing of requests, options or where the logits came from. */
+import { ShapeError } from '../errors.ts';
+import { BestPrefix } from './best-prefix.ts';
+
+export class Candidates {
+  readonly vocabSize: number;
+  readonly ids: Int32Array;
+  readonly logits: Float64Array;
+  readonly probs: Float64Array;
+  /** Scratch: a processor's own order, when it is not the logits'. */
+  readonly scores: Float64Array;
+  /** Scratch by token id. All zero between processors: who writes here cleans up. */
+  readonly marks: Uint32Array;
+  readonly #bestPrefix: BestPrefix;
+  #size = 0;
+
+  constructor(vocabSize: number) {
+    this.vocabSize = vocabSize;
+    this.ids = new Int32Array(vocabSize);
+    this.logits = new Float64Array(vocabSize);
+    this.probs = new Float64Array(vocabSize);
+    this.scores = new Float64Array(vocabSize);
+    this.marks = new Uint32Array(vocabSize);
+    this.#bestPrefix = new BestPrefix(vocabSize);
+  }
+
+  /** How many candidates are left. Places from `size` on hold nothing. */
+  get size(): number {
+    return this.#size;
+  }
+
+  get byteLength(): number {
+    const { ids, logits, probs, scores, marks } = this;
+    const arrays = [ids, logits, probs, scores, marks, this.#bestPrefix];
+    return arrays.reduce((bytes, array) => bytes + array.byteLength, 0);
+  }
+
+  /** Starts over with a row of logits, all tokens being candidates. NaN becomes -Infinity: it is never chosen.
+   * Shapes  row [vocabSize]; read, not kept
+   * Errors  ShapeError */
+  load(row: Float32Array | Float64Array): void {
+    const { ids, logits, vocabSize } = this;
+    if (row.length !== vocabSize) throw new ShapeError('sampling', `${vocabSize} logits`, `${row.length}`);
+    for (let id = 0; id < vocabSize; id++) {
+      const logit = row[id]!;
+      ids[id] = id;
+      logits[id] = Number.isNaN(logit) ? Number.NEGATIVE_INFINITY : logit;
+    }
+    this.#size = vocabSize;
+  }
+
+  /** Where a token stands, or -1 when it was dropped. */
+  placeOf(tokenId: number): number {
+    const { ids } = this;
+    // ids[place] >= place, and equal as long as nothing below was dropped: the usual case.
+    if (tokenId < this.#size && ids[tokenId] === tokenId) return tokenId;
+    let low = 0;
+    let high = this.#size - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const id = ids[middle]!;
+      if (id === tokenId) return middle;
+      if (id < tokenId) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  /** The highest logit; -Infinity when every candidate is banned. */
+  maxLogit(): number {
+    const { logits } = this;
+    let max = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < this.#size; i++) {
+      if (logits[i]! > max) max = logits[i]!;
+    }
+    return max;
+  }
+
+  /** Fills `probs`: exp(logit) over the sum of all exp(logit). They sum to 1, or are all 0 if every candidate is banned.
+   * Candidates at +Infinity, if there are any, share everything between them (the limit). */
+  softmax(): void {
+    const { logits, probs } = this;
+    const size = this.#size;
+    const max = this.maxLogit(); // subtracted first, so that exp never overflows
+    if (max === Number.NEGATIVE_INFINITY) {
+      probs.fill(0, 0, size);
+      return;
+    }
+    let sum = 0;
+    for (let i = 0; i < size; i++) {
+      const weight = logits[i] === max ? 1 : Math.exp(logits[i]! - max);
+      probs[i] = weight;
+      sum += weight;
+    }
+    const scale = 1 / sum;
+    for (let i = 0; i < size; i++) probs[i]! *= scale;
+  }
+
+  /** Keeps the fewest candidates, those with the highest keys first and lower ids first among equals, whose weights
+   * together reach `target`; at least one. Without `weights` each weighs 1. Keys and weights are by place. */
+  keepBest(keys: Float64Array, weights: Float64Array | undefined, target: number): void {
+    const { ids, logits } = this;
+    const best = this.#bestPrefix;
+    const size = this.#size;
+    best.select(keys, weights, size, target);
+    let end = 0;
+    for (let i = 0; i < size; i++) {
+      if (!best.has(i)) continue;
+      ids[end] = ids[i]!;
+      logits[end] = logits[i]!;
+      end += 1;
+    }
+    this.#size = end;
+  }
+
+  /** Drops every candidate whose logit is below `minLogit`. */
+  dropBelow(minLogit: number): void {
+    const { ids, logits } = this;
+    const size = this.#size;
+    let end = 0;
+    for (let i = 0; i < size; i++) {
+      if (logits[i]! < minLogit) continue;
+      ids[end] = ids[i]!;
+      logits[end] = logits[i]!;
+      end += 1;
+    }
+    this.#size = end;
+  }
+}

@@ -1,0 +1,8 @@
+/** What the rest of the engine imports from here. */
+export { fromGgufMetadata } from './from-gguf-metadata.ts';
+export type { MetadataEntries } from './gguf-tokenizer-keys.ts';
+export { IncrementalDetokenizer } from './incremental-detokenizer.ts';
+export { fromTokenizerJson, type TokenizerConfig } from './json/from-tokenizer-json.ts';
+export { PRE_TOKENIZERS, type PreTokenizerSpec } from './pre-tokenizers.ts';
+export { TOKEN_TYPES, type TokenType } from './token-table.ts';
+export type { DecodeOptions, EncodeOptions, Tokenizer } from './tokenizer.ts';

@@ -1,0 +1,107 @@
+/** Writes a file under a temporary name and renames it when it is whole: a reader sees the old file or the new one,
+ * never half of one. Knows no format. */
+import { randomUUID } from 'node:crypto';
+import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { InvalidArgumentError } from '../engine/errors.ts';
+
+/** Small pieces are gathered to this size before they are written. */
+const BUFFER_BYTES = 2 ** 20;
+
+export class AtomicFileWriter {
+  readonly #path: string;
+  readonly #temporaryPath: string;
+  readonly #handle: FileHandle;
+  readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
+  #numBuffered = 0;
+  #position = 0;
+
+  private constructor(path: string, temporaryPath: string, handle: FileHandle) {
+    this.#path = path;
+    this.#temporaryPath = temporaryPath;
+    this.#handle = handle;
+  }
+
+  /** @throws InvalidArgumentError when the folder is missing or may not be written. */
+  static async create(path: string): Promise<AtomicFileWriter> {
+    const temporaryPath = `${path}.${randomUUID()}.tmp`;
+    try {
+      return new AtomicFileWriter(path, temporaryPath, await open(temporaryPath, 'wx'));
+    } catch (error) {
+      throw cannotWrite(path, error);
+    }
+  }
+
+  /** Bytes written so far. */
+  get position(): number {
+    return this.#position;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    this.#position += bytes.byteLength;
+    if (this.#numBuffered + bytes.byteLength > BUFFER_BYTES) await this.#flush();
+    if (bytes.byteLength > BUFFER_BYTES) {
+      await this.#writeOut(bytes);
+      return;
+    }
+    this.#buffer.set(bytes, this.#numBuffered);
+    this.#numBuffered += bytes.byteLength;
+  }
+
+  /** Zero bytes up to the next multiple of `alignment`. */
+  async padTo(alignment: number): Promise<void> {
+    let missing = (alignment - (this.#position % alignment)) % alignment;
+    const zeros = new Uint8Array(Math.min(missing, BUFFER_BYTES));
+    for (; missing > 0; missing -= zeros.length) await this.write(zeros.subarray(0, missing));
+  }
+
+  /** Puts the file in its place. */
+  async commit(): Promise<void> {
+    await this.#flush();
+    try {
+      await this.#handle.sync();
+      await this.#handle.close();
+      await rename(this.#temporaryPath, this.#path);
+    } catch (error) {
+      throw cannotWrite(this.#path, error);
+    }
+  }
+
+  /** Leaves nothing behind. */
+  async abort(): Promise<void> {
+    await this.#handle.close();
+    await rm(this.#temporaryPath, { force: true });
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = this.#buffer.subarray(0, this.#numBuffered);
+    this.#numBuffered = 0;
+    await this.#writeOut(bytes);
+  }
+
+  async #writeOut(bytes: Uint8Array): Promise<void> {
+    try {
+      for (let done = 0; done < bytes.byteLength; ) {
+        done += (await this.#handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
+      }
+    } catch (error) {
+      throw cannotWrite(this.#path, error);
+    }
+  }
+}
+
+/** Runs `fill` on a new file; commits when it ends, leaves nothing when it throws. */
+export async function writeAtomically(path: string, fill: (file: AtomicFileWriter) => Promise<void>): Promise<void> {
+  const file = await AtomicFileWriter.create(path);
+  try {
+    await fill(file);
+    await file.commit();
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+}
+
+function cannotWrite(path: string, error: unknown): InvalidArgumentError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new InvalidArgumentError('output', `cannot write ${path}: ${reason}`);
+}

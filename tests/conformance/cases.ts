@@ -1,0 +1,144 @@
+/** Random calls of every op. */
+import fc from 'fast-check';
+import type { OpName, RopeStyle } from '../../engine/kernels/ops.ts';
+import {
+  numTokens,
+  randomInts,
+  randomValues,
+  randomWeightBytes,
+  seed,
+  size,
+  weightRow,
+} from '../helpers/arbitraries-kernels.ts';
+import { pagedAttention, writeKv } from './attention-cases.ts';
+import { type ConformanceCase, casesOf } from './conformance-case.ts';
+
+/** Rows of activations: a few tokens, a width, a magnitude, whether the op may write over its input. */
+const rows = () => ({
+  T: numTokens(),
+  N: size(),
+  scale: fc.constantFrom(1e-3, 1, 30),
+  inPlace: fc.boolean(),
+  seed: seed(),
+});
+
+const embed = casesOf(
+  'embed',
+  fc.tuple(fc.record({ T: numTokens(), V: size(), seed: seed() }), weightRow()).map(([p, w]) => ({ ...p, ...w })),
+  async (work, p) => {
+    const bytes = randomWeightBytes(p.dtype, p.seed, p.V * p.rowLength);
+    const weight = await work.weight(p.dtype, [p.V, p.rowLength], bytes);
+    const tokenIds = work.ints([p.T], randomInts(p.seed + 1, p.T, p.V));
+    const out = work.output([p.T, p.rowLength]);
+    work.run('embed', { tokenIds, weight, out });
+    return work.read(out);
+  },
+);
+
+const matmul = casesOf(
+  'matmul',
+  fc
+    .tuple(fc.record({ T: numTokens(), N: size(), hasBias: fc.boolean(), seed: seed() }), weightRow())
+    .map(([p, w]) => ({ ...p, ...w })),
+  async (work, p) => {
+    const bytes = randomWeightBytes(p.dtype, p.seed, p.N * p.rowLength);
+    const weight = await work.weight(p.dtype, [p.N, p.rowLength], bytes);
+    const x = work.floats([p.T, p.rowLength], randomValues(p.seed + 1, p.T * p.rowLength));
+    const bias = p.hasBias ? work.floats([p.N], randomValues(p.seed + 2, p.N)) : undefined;
+    const out = work.output([p.T, p.N]);
+    work.run('matmul', { x, weight, bias, out });
+    return work.read(out);
+  },
+);
+
+const normParameters = () =>
+  fc.record({ ...rows(), eps: fc.constantFrom(1e-6, 1e-5), hasWeight: fc.boolean(), hasBias: fc.boolean() });
+
+const rmsNorm = casesOf('rmsNorm', normParameters(), async (work, p) => {
+  const x = work.floats([p.T, p.N], randomValues(p.seed, p.T * p.N, p.scale));
+  const weight = p.hasWeight ? work.floats([p.N], randomValues(p.seed + 1, p.N)) : undefined;
+  const out = p.inPlace ? x : work.output([p.T, p.N]);
+  work.run('rmsNorm', { x, weight, eps: p.eps, out });
+  return work.read(out);
+});
+
+const layerNorm = casesOf('layerNorm', normParameters(), async (work, p) => {
+  // One feature has no variance: its norm is rounding noise divided by eps.
+  const width = p.N + 1;
+  const x = work.floats([p.T, width], randomValues(p.seed, p.T * width, p.scale));
+  const weight = p.hasWeight ? work.floats([width], randomValues(p.seed + 1, width)) : undefined;
+  const bias = p.hasBias ? work.floats([width], randomValues(p.seed + 2, width)) : undefined;
+  const out = p.inPlace ? x : work.output([p.T, width]);
+  work.run('layerNorm', { x, weight, bias, eps: p.eps, out });
+  return work.read(out);
+});
+
+const rope = casesOf(
+  'rope',
+  fc.record({
+    T: numTokens(),
+    heads: fc.integer({ min: 1, max: 5 }),
+    numPairs: size(33),
+    unrotated: fc.constantFrom(0, 1, 6),
+    numPositions: size(),
+    style: fc.constantFrom<RopeStyle>('interleaved', 'neox'),
+    seed: seed(),
+  }),
+  async (work, p) => {
+    const [rotaryDim, headDim] = [2 * p.numPairs, 2 * p.numPairs + p.unrotated];
+    const x = work.floats([p.T, p.heads, headDim], randomValues(p.seed, p.T * p.heads * headDim));
+    const positions = work.ints([p.T], randomInts(p.seed + 1, p.T, p.numPositions));
+    const angles = randomValues(p.seed + 2, p.numPositions * p.numPairs, Math.PI);
+    const entries = Float32Array.from({ length: 2 * angles.length }, (_, i) =>
+      i % 2 === 0 ? Math.cos(angles[i / 2]!) : Math.sin(angles[(i - 1) / 2]!),
+    );
+    const table = work.floats([p.numPositions, rotaryDim], entries);
+    work.run('rope', { x, positions, table, style: p.style });
+    return work.read(x);
+  },
+);
+
+function gated(op: 'siluMul' | 'geluMul') {
+  return casesOf(op, fc.record(rows()), async (work, p) => {
+    const gate = work.floats([p.T, p.N], randomValues(p.seed, p.T * p.N, p.scale));
+    const up = work.floats([p.T, p.N], randomValues(p.seed + 1, p.T * p.N));
+    const out = p.inPlace ? gate : work.output([p.T, p.N]);
+    work.run(op, { gate, up, out });
+    return work.read(out);
+  });
+}
+
+const add = casesOf('add', fc.record(rows()), async (work, p) => {
+  const a = work.floats([p.T, p.N], randomValues(p.seed, p.T * p.N, p.scale));
+  const b = work.floats([p.T, p.N], randomValues(p.seed + 1, p.T * p.N));
+  const out = p.inPlace ? b : work.output([p.T, p.N]);
+  work.run('add', { a, b, out });
+  return work.read(out);
+});
+
+const gatherRows = casesOf(
+  'gatherRows',
+  fc.record({ T: numTokens(), H: size(), R: numTokens(), seed: seed() }),
+  async (work, p) => {
+    const x = work.floats([p.T, p.H], randomValues(p.seed, p.T * p.H));
+    const indices = work.ints([p.R], randomInts(p.seed + 1, p.R, p.T));
+    const out = work.output([p.R, p.H]);
+    work.run('gatherRows', { x, rows: indices, out });
+    return work.read(out);
+  },
+);
+
+/** Each op's cases. */
+export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
+  embed,
+  rmsNorm,
+  layerNorm,
+  matmul,
+  rope,
+  writeKv,
+  pagedAttention,
+  siluMul: gated('siluMul'),
+  geluMul: gated('geluMul'),
+  add,
+  gatherRows,
+};
