@@ -2,7 +2,7 @@
  * never half of one. Knows no format. */
 import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { InvalidArgumentError } from '../engine/errors.ts';
+import { FileAccessError } from '../engine/errors.ts';
 
 /** Small pieces are gathered to this size before they are written. */
 const BUFFER_BYTES = 2 ** 20;
@@ -21,7 +21,7 @@ export class AtomicFileWriter {
     this.#handle = handle;
   }
 
-  /** @throws InvalidArgumentError when the folder is missing or may not be written. */
+  /** @throws FileAccessError when the folder is missing or may not be written. */
   static async create(path: string): Promise<AtomicFileWriter> {
     const temporaryPath = `${path}.${randomUUID()}.tmp`;
     try {
@@ -101,7 +101,7 @@ export async function writeAtomically(path: string, fill: (file: AtomicFileWrite
   }
 }
 
-function cannotWrite(path: string, error: unknown): InvalidArgumentError {
+function cannotWrite(path: string, error: unknown): FileAccessError {
   const reason = error instanceof Error ? error.message : String(error);
-  return new InvalidArgumentError('output', `cannot write ${path}: ${reason}`);
+  return new FileAccessError(path, `cannot be written: ${reason}`, { cause: error });
 }

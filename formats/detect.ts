@@ -15,7 +15,7 @@ export interface DetectedModel {
 }
 
 /** @throws FormatError when there is something, but no model, saying what was found and what would be right;
- *          InvalidArgumentError when there is no such file or folder or it may not be read. */
+ *          FileAccessError when there is no such file or folder or it may not be read. */
 export async function detectModel(path: string): Promise<DetectedModel> {
   const entries = await listFolder(path);
   const kind = entries === undefined ? await detectFile(path) : detectFolder(path, entries);

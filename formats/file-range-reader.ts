@@ -1,7 +1,7 @@
 /** Reads byte ranges of one file. Owns the file handle and the mapping of system errors to Quern's; knows no format. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { InvalidArgumentError } from '../engine/errors.ts';
+import { FileAccessError, InvalidArgumentError } from '../engine/errors.ts';
 import { formatFailure } from './format-failure.ts';
 
 /** Most bytes asked of the system in one call: Linux transfers at most 2^31 - 4096 bytes per read (man 2 read). */
@@ -24,7 +24,7 @@ export class FileRangeReader {
     this.#handle = handle;
   }
 
-  /** @throws InvalidArgumentError when there is no such file or it may not be read,
+  /** @throws FileAccessError when there is no such file or it may not be read,
    *  FormatError when it is a folder, a pipe or a device, or holds no bytes. */
   static async open(path: string): Promise<FileRangeReader> {
     let handle: FileHandle;
@@ -93,12 +93,13 @@ export class FileRangeReader {
 
 function openingError(path: string, error: unknown): Error {
   const code = (error as NodeJS.ErrnoException | undefined)?.code;
-  if (code === 'ENOENT' || code === 'ENOTDIR') return new InvalidArgumentError('model', `no such file: ${path}`);
-  if (code === 'EACCES' || code === 'EPERM') return new InvalidArgumentError('model', `no permission to read ${path}`);
+  if (code === 'ENOENT' || code === 'ENOTDIR') return new FileAccessError(path, 'no such file', { cause: error });
+  if (code === 'EACCES' || code === 'EPERM')
+    return new FileAccessError(path, 'no permission to read it', { cause: error });
   if (code === 'EISDIR') {
     return formatFailure({ file: path, byteOffset: 0, field: 'file' }, 'is a folder, not a model file');
   }
-  return new InvalidArgumentError('model', `cannot open ${path}: ${describe(error)}`);
+  return new FileAccessError(path, `cannot be opened: ${describe(error)}`, { cause: error });
 }
 
 function describe(error: unknown): string {

@@ -37,11 +37,12 @@ export class Tensor<B extends BufferHandle = BufferHandle> {
   }
 
   /** The same bytes under another shape.
-   * @throws ShapeError when the number of elements or the innermost size of a block format would change. */
+   * @throws ShapeError when the number of elements would change, or a row would cut a quant block. */
   reshape(shape: Shape): Tensor<B> {
     if (numElements(shape) !== this.numElements) {
       throw new ShapeError('reshape', `${this.numElements} elements`, formatShape(shape));
     }
+    byteLengthOf(this.dtype, shape); // throws where a quant block would not fit into the new rows
     return new Tensor(this.dtype, shape, this.buffer, this.byteOffset);
   }
 

@@ -42,11 +42,16 @@ export function fromGgufMetadata(metadata: MetadataEntries, file: string): Token
   const stages = isSpm
     ? sentencePieceStages(keys, tokens, ids.unknownId)
     : byteLevelStages(keys, tokens, { spec: preTokenizer!, unknownId: ids.unknownId });
+  const specialTokens = tokens.index((type) => type === 'control' || type === 'user-defined' || type === 'unknown');
   return new PipelineTokenizer({
     ...stages,
     tokens,
-    special: specialIds(keys, tokens, { ...ids, addsBosByDefault: preTokenizer?.addBos ?? true }),
-    matchedTokens: matchedTokens(tokens),
+    special: specialIds(keys, specialTokens, {
+      ...ids,
+      vocabSize: tokens.size,
+      addsBosByDefault: preTokenizer?.addBos ?? true,
+    }),
+    matchedTokens: [...specialTokens].map(([text, id]) => ({ text, id })),
     chatTemplate: keys.has('tokenizer.chat_template') ? keys.string('tokenizer.chat_template') : undefined,
   });
 }
@@ -130,9 +135,8 @@ function byteLevelStages(
 ): ModelStages {
   const idByText = tokens.mergeable();
   const rules: MergeRules = readMerges(keys, tokens.texts, idByText);
-  const addSpacePrefix = keys.bool('tokenizer.ggml.add_space_prefix', false);
   return {
-    normalize: addSpacePrefix ? (text) => ` ${text}` : (text) => text,
+    normalize: (text) => text,
     split: createSplitter(options.spec),
     model: new ByteLevelModel({
       idByText,
@@ -140,7 +144,7 @@ function byteLevelStages(
       ignoreMerges: options.spec.ignoreMerges,
       unknownId: options.unknownId,
     }),
-    spelling: { isByteLevel: true, replacements: [], numLeadingSpaces: addSpacePrefix ? 1 : 0 },
+    spelling: { isByteLevel: true, replacements: [], numLeadingSpaces: 0 },
   };
 }
 
@@ -155,15 +159,10 @@ function readMerges(
   throw keys.fail(key, `entry ${rules.index}: ${rules.problem}`);
 }
 
-function matchedTokens(tokens: TokenTable): TokenizerParts['matchedTokens'] {
-  const index = tokens.index((type) => type === 'control' || type === 'user-defined' || type === 'unknown');
-  return [...index].map(([text, id]) => ({ text, id }));
-}
-
 function specialIds(
   keys: GgufTokenizerKeys,
-  tokens: TokenTable,
-  ids: NamedIds & { readonly addsBosByDefault: boolean },
+  specialTokens: ReadonlyMap<string, number>,
+  ids: NamedIds & { readonly vocabSize: number; readonly addsBosByDefault: boolean },
 ): SpecialIds {
   const addBos = keys.bool('tokenizer.ggml.add_bos_token', ids.addsBosByDefault);
   const addEos = keys.bool('tokenizer.ggml.add_eos_token', false);
@@ -174,17 +173,14 @@ function specialIds(
     throw keys.fail('tokenizer.ggml.eos_token_id', 'is missing, though an EOS token is to be added');
   }
   const named = ['tokenizer.ggml.eot_token_id', 'tokenizer.ggml.eom_token_id'].map((key) =>
-    keys.tokenId(key, tokens.size),
+    keys.tokenId(key, ids.vocabSize),
   );
   return {
     bosId: ids.bosId,
     eosId: ids.eosId,
     unknownId: ids.unknownId,
     paddingId: ids.paddingId,
-    endOfGenerationIds: endOfGenerationIds(
-      [ids.eosId, ...named],
-      tokens.index(() => true),
-    ),
+    endOfGenerationIds: endOfGenerationIds([ids.eosId, ...named], specialTokens),
     prefixIds: addBos ? [ids.bosId!] : [],
     suffixIds: addEos ? [ids.eosId!] : [],
   };

@@ -8,8 +8,7 @@
  *
  * However the ids are spread over calls, the joined results equal `decode` of all of them. */
 
-import { LeadingSpaceRemover, type TokenDecoder } from './token-decoder.ts';
-import type { DecodeOptions } from './tokenizer.ts';
+import { type DecodeOptions, LeadingSpaceRemover, type TokenDecoder } from './token-decoder.ts';
 
 export class IncrementalDetokenizer {
   readonly #decoder: TokenDecoder;

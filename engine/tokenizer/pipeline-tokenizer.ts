@@ -8,9 +8,9 @@ import { decodeAll, IncrementalDetokenizer } from './incremental-detokenizer.ts'
 import type { Splitter } from './pattern-splitter.ts';
 import type { PieceModel } from './piece-model.ts';
 import { type MatchedToken, SpecialTokenMatcher } from './special-token-matcher.ts';
-import { TokenDecoder, type TokenSpelling } from './token-decoder.ts';
+import { type DecodeOptions, TokenDecoder, type TokenSpelling } from './token-decoder.ts';
 import type { TokenTable, TokenType } from './token-table.ts';
-import type { DecodeOptions, EncodeOptions, Tokenizer } from './tokenizer.ts';
+import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 
 /** The ids that have a role. All inside the vocabulary. */
 export interface SpecialIds {
@@ -89,7 +89,7 @@ export class PipelineTokenizer implements Tokenizer {
       (id) => ids.push(id),
     );
     if (options.addSpecial === true) ids.push(...special.suffixIds);
-    return Int32Array.from(ids);
+    return new Int32Array(ids);
   }
 
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {

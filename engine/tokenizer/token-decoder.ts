@@ -4,6 +4,14 @@ import { InvalidArgumentError } from '../errors.ts';
 import { spelledBytes } from './byte-alphabet.ts';
 import { parseByteToken, type TokenTable } from './token-table.ts';
 
+export interface DecodeOptions {
+  /** Leave out control tokens and the unknown token. Default false. */
+  readonly skipSpecial?: boolean;
+  /** The ids go on where other ids stopped, so that a leading space belongs to the text. Default false.
+   * A generated continuation of a non-empty prompt wants true. */
+  readonly continuation?: boolean;
+}
+
 export interface TokenSpelling {
   /** Ordinary tokens are spelled in the byte alphabet; else they are text. */
   readonly isByteLevel: boolean;

@@ -1,6 +1,7 @@
 /** What the engine asks of any tokenizer: text to token ids and back. Must not know how a vocabulary splits text,
  * nor which file it came from. */
 import type { IncrementalDetokenizer } from './incremental-detokenizer.ts';
+import type { DecodeOptions } from './token-decoder.ts';
 import type { TokenType } from './token-table.ts';
 
 export interface EncodeOptions {
@@ -9,14 +10,6 @@ export interface EncodeOptions {
   /** Read `<|im_end|>` and its like in the text as the tokens they name. Default false: text from a user is text,
    * so that nobody can type the end of a turn. User-defined tokens are always read as tokens. */
   readonly parseSpecial?: boolean;
-}
-
-export interface DecodeOptions {
-  /** Leave out control tokens and the unknown token. Default false. */
-  readonly skipSpecial?: boolean;
-  /** The ids go on where other ids stopped, so that a leading space belongs to the text. Default false.
-   * A generated continuation of a non-empty prompt wants true. */
-  readonly continuation?: boolean;
 }
 
 export interface Tokenizer {

@@ -1,5 +1,5 @@
 /** Opens a GGUF model: one file, or all shards of a split one. Owns the agreement between shards. */
-import { InvalidArgumentError } from '../../engine/errors.ts';
+import { FileAccessError } from '../../engine/errors.ts';
 import { FileSet, type Shard } from '../file-set.ts';
 import { formatFailure } from '../format-failure.ts';
 import type { StoredTensor, TensorFile } from '../tensor-file.ts';
@@ -32,7 +32,7 @@ interface OpenedShard {
 /** Reads the header; tensor data stays on disk until `read`.
  * @param path  the file, or any one shard of a split model (`NAME-00002-of-00003.gguf` opens all three)
  * @throws FormatError for a damaged or hostile file, a folder, an empty file;
- *         InvalidArgumentError when there is no such file or it may not be read. */
+ *         FileAccessError when there is no such file or it may not be read. */
 export async function openGguf(path: string): Promise<GgufFile> {
   const files = new FileSet();
   try {
@@ -108,7 +108,7 @@ async function openSibling(files: FileSet, given: OpenedShard, path: string): Pr
   try {
     return await openShard(files, path);
   } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
+    if (!(error instanceof FileAccessError)) throw error;
     throw given.fields.fail('split.count', `the model is split, and a shard cannot be opened: ${error.message}`);
   }
 }

@@ -62,7 +62,7 @@ export interface HfRopeScaling {
 const SIZE = { min: 1 };
 const POSITIVE = { above: 0 };
 
-/** @throws FormatError naming the field and its byte; InvalidArgumentError when the folder has no readable `config.json`. */
+/** @throws FormatError naming the field and its byte; FileAccessError when the folder has no readable `config.json`. */
 export async function readHfConfig(folder: string): Promise<HfConfig> {
   const file = join(folder, 'config.json');
   const fields = await JsonFields.readFile(file);

@@ -13,7 +13,7 @@ export interface ReadJsonOptions {
 }
 
 /** @throws FormatError for a file too large, not UTF-8, not JSON, with a key twice; at the byte where it goes wrong.
- *          InvalidArgumentError when there is no such file or it may not be read. */
+ *          FileAccessError when there is no such file or it may not be read. */
 export async function readJsonFile(
   path: string,
   { maxBytes = DEFAULT_MAX_JSON_BYTES }: ReadJsonOptions = {},

@@ -1,6 +1,6 @@
 /** Opens a safetensors model: one file, or the shards that an index names. */
 import { basename, dirname, join } from 'node:path';
-import { InvalidArgumentError } from '../../engine/errors.ts';
+import { FileAccessError } from '../../engine/errors.ts';
 import { FileSet, type Shard } from '../file-set.ts';
 import { formatFailure } from '../format-failure.ts';
 import { describeFolder, listFolder } from '../list-folder.ts';
@@ -24,7 +24,7 @@ interface Contents {
 /** Reads headers; tensor data stays on disk until `read`.
  * @param path  a `.safetensors` file, an index (`model.safetensors.index.json`), or a folder that holds either
  * @throws FormatError for a damaged or hostile file or a folder without a model;
- *         InvalidArgumentError when there is no such file or it may not be read. */
+ *         FileAccessError when there is no such file or it may not be read. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const entries = await listFolder(path);
   const file = entries === undefined ? path : chooseFile(path, entries);
@@ -106,7 +106,7 @@ async function readShard(files: FileSet, indexPath: string, path: string) {
   try {
     return await readHeader(await files.open(path));
   } catch (error) {
-    if (!(error instanceof InvalidArgumentError)) throw error;
+    if (!(error instanceof FileAccessError)) throw error;
     const where = { file: indexPath, byteOffset: 0, field: 'weight_map' };
     throw formatFailure(where, `a shard cannot be opened: ${error.message}`, { cause: error });
   }

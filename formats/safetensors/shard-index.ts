@@ -15,7 +15,7 @@ export const SINGLE_NAME = 'model.safetensors';
 const MAX_INDEX_BYTES = 2 ** 25;
 
 /** From tensor name to file name. File names are bare: the model lies in one folder, and no index can point out of it.
- * @throws FormatError for whatever else the index holds, InvalidArgumentError when it cannot be opened. */
+ * @throws FormatError for whatever else the index holds, FileAccessError when it cannot be opened. */
 export async function readShardIndex(path: string): Promise<ReadonlyMap<string, string>> {
   const bytes = await readBoundedFile(path, MAX_INDEX_BYTES);
   if (!isUtf8(bytes)) throw formatFailure({ file: path, byteOffset: 0, field: 'index' }, 'is not valid UTF-8');

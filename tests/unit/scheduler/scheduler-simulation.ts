@@ -166,8 +166,8 @@ export class SchedulerSimulation {
     if (finishReason === 'stop' && stopsAt === -1) fail(`sequence ${sequence.id} stopped early`);
     if (finishReason === 'length' && numGeneratedTokens !== maxNewTokens) fail(`sequence ${sequence.id} is short`);
     const isAnswer = finishReason === 'stop' || finishReason === 'length';
-    if (isAnswer !== (sequence.error === undefined))
-      fail(`sequence ${sequence.id}: ${finishReason} with ${sequence.error}`);
+    const hasError = sequence.error !== undefined;
+    if (isAnswer === hasError) fail(`sequence ${sequence.id}: ${finishReason} with ${sequence.error}`);
   }
 
   #end(op: 'abort' | 'fail', pick: number): void {
@@ -185,6 +185,13 @@ export class SchedulerSimulation {
     if (sum !== output.numScheduledTokens || sum < 1 || sum > maxNumSeqs + extraBudget) fail(`step of ${sum} tokens`);
     const running = this.sequences.filter(({ status }) => status === 'running');
     if (running.length > maxNumSeqs) fail(`${running.length} sequences run`);
+    const given = new Map(output.scheduled.map(({ id, numScheduledTokens }) => [id, numScheduledTokens]));
+    for (const { id, numTokens, numComputedTokens } of running) {
+      const wanted = Math.min(numTokens - numComputedTokens, maxPrefillChunk);
+      const got = given.get(id) ?? 0;
+      const isBudgetLeft = sum < maxNumSeqs + extraBudget;
+      if (got < wanted && isBudgetLeft) fail(`sequence ${id} got ${got} of ${wanted}, with budget left`);
+    }
     const scheduledIds = new Set(output.scheduled.map(({ id }) => id));
     if (scheduledIds.size !== output.scheduled.length) fail('a sequence is scheduled twice');
     for (const { id, status, numTokens, numComputedTokens } of this.sequences) {

@@ -205,17 +205,16 @@ describe('memory', () => {
   });
 
   it('takes the tokens back from a preempted sequence that was scheduled already', () => {
-    const cache = { numBlocks: 7, enablePrefixCaching: false };
-    const { scheduler, events } = setUp({ maxNumBatchedTokens: 8, maxPrefillChunk: 2 }, cache);
-    scheduler.add(sequence(1, 16, 4));
-    scheduler.add(sequence(2, 4, 8));
-    const steps: string[] = [];
-    while (steps.at(-1) !== '') steps.push(step(scheduler));
-    // In the seventh step 2, a stream, is served first and takes the last block; then 1 needs it and comes before 2.
-    const before = ['1:2 2:2', '1:2 2:2', '2:1 1:2', '2:1 1:2', '2:1 1:2', '2:1 1:2'];
-    expect(steps.slice(0, 7)).toEqual([...before, '1:2']);
-    expect(events).toContain('preempted 2');
-    expect(events.slice(-1)).toEqual(['finished 2']);
+    const options = { maxNumBatchedTokens: 7, maxNumSeqs: 4, maxPrefillChunk: 3, order: priorityOrder(1000) };
+    const { scheduler, events } = setUp(options, { numBlocks: 15, enablePrefixCaching: false });
+    scheduler.addAll([3, 4].map((id) => sequence(id, 2, 20, { priority: 1 })));
+    step(scheduler);
+    scheduler.addAll([1, 2].map((id) => sequence(id, 24, 2)));
+    for (let i = 0; i < 6; i++) expect(step(scheduler)).toBe('3:1 4:1 1:3 2:2');
+    // The streams are served first and take the last two blocks; then 1, more important, needs one. 4 gives up its blocks
+    // and its token, and 2 gets the token.
+    expect(step(scheduler)).toBe('3:1 1:3 2:3');
+    expect(events.at(-1)).toBe('preempted 4');
   });
 
   it('does not admit two long prompts that fit only one by one', () => {

@@ -167,6 +167,15 @@ describe('affine quantization', () => {
 });
 
 describe('chooseAffineParams', () => {
+  it('widens a range that leaves zero out', () => {
+    for (const bits of [8, 4] as const) {
+      expect(chooseAffineParams(3, 5, bits, false)).toEqual(chooseAffineParams(0, 5, bits, false));
+      expect(chooseAffineParams(-5, -3, bits, false)).toEqual(chooseAffineParams(-5, 0, bits, false));
+      expect(chooseAffineParams(3, 5, bits, true)).toEqual(chooseAffineParams(-5, 5, bits, true));
+    }
+    expect(chooseAffineParams(0, 0, 8, false).scale).toBe(1);
+  });
+
   it('gives scales whose products with any level difference are exact in f32', () => {
     const range = fc.tuple(
       fc.float({ noNaN: true, noDefaultInfinity: true }),

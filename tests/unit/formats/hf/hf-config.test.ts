@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { InvalidArgumentError } from '../../../../engine/errors.ts';
+import { FileAccessError } from '../../../../engine/errors.ts';
 import { readHfGenerationConfig } from '../../../../formats/hf/generation-config.ts';
 import { readHfConfig } from '../../../../formats/hf/hf-config.ts';
 import { readHfTokenizerConfig } from '../../../../formats/hf/tokenizer-config.ts';
@@ -86,7 +86,7 @@ describe('config.json', () => {
   });
 
   it('must be there, and of a sensible size', async () => {
-    expect(await rejection(readHfConfig(folder.at('none')))).toBeInstanceOf(InvalidArgumentError);
+    expect(await rejection(readHfConfig(folder.at('none')))).toBeInstanceOf(FileAccessError);
     const path = join(await holding('config.json', `{}${' '.repeat(100)}`), 'config.json');
     expect((await formatError(readJsonFile(path, { maxBytes: 50 }))).message).toMatch(/has 102 bytes; at most 50/);
     expect(await readJsonFile(path, { maxBytes: 102 })).toEqual({});

@@ -170,7 +170,7 @@ describe('a sharded safetensors model', () => {
     ['a number', { a: 1 }, 'weight_map.a', /expected '"'/],
     ['a name twice', '{"a":"one.safetensors","a":"two.safetensors"}', 'weight_map.a', /occurs twice/],
     ['nothing', {}, 'weight_map', /missing or empty/],
-    ['a missing shard', { a: 'three.safetensors' }, 'weight_map', /a shard cannot be opened: .*no such file: .*three/],
+    ['a missing shard', { a: 'three.safetensors' }, 'weight_map', /a shard cannot be opened: .*three.*: no such file/],
     [
       'a tensor its shard lacks',
       { c: 'one.safetensors' },
