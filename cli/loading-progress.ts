@@ -13,7 +13,10 @@ export function loadingProgress(title: string): (progress: LoadProgress) => void
     if (totalBytes < MIN_BYTES) return;
     if (bar === undefined) {
       const format = `${title} {bar} {percentage}% of ${(totalBytes / 2 ** 20).toFixed(0)} MiB`;
-      bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true, hideCursor: true }, Presets.shades_grey);
+      bar = new SingleBar(
+        { format, stream: process.stderr, clearOnComplete: true, hideCursor: true },
+        Presets.shades_grey,
+      );
       bar.start(totalBytes, 0);
     }
     bar.update(loadedBytes);

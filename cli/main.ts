@@ -2,8 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { QuernError } from '../engine/errors.ts';
+import { addDetokenizeCommand } from './commands/detokenize.ts';
+import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
+import { addQuantizeCommand } from './commands/quantize.ts';
 import { addRunCommand } from './commands/run.ts';
+import { addSynthCommand } from './commands/synth.ts';
+import { addTokenizeCommand } from './commands/tokenize.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { endQuietlyOnClosedPipe, note } from './terminal.ts';
 
@@ -26,8 +31,14 @@ export function buildProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 done, 1 failure, 2 usage, 3 input (a model or a prompt), 130 interrupted')
     .exitOverride();
   addRunCommand(program);
+  addInspectCommand(program);
+  addTokenizeCommand(program);
+  addDetokenizeCommand(program);
   addLogitsCommand(program);
-  for (const command of program.commands) command.exitOverride().showHelpAfterError('(add --help for options and an example)');
+  addSynthCommand(program);
+  addQuantizeCommand(program);
+  for (const command of program.commands)
+    command.exitOverride().showHelpAfterError('(add --help for options and an example)');
   return program;
 }
 

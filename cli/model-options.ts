@@ -17,7 +17,11 @@ export interface ModelOptions {
 /** `--model` and `--tokenizer` alone, for commands that compute nothing. */
 export function addModelPathOptions(command: Command): Command {
   return command
-    .option('-m, --model <path>', 'GGUF file or Hugging Face model folder (default: the bundled story model)', bundledModelPath())
+    .option(
+      '-m, --model <path>',
+      'GGUF file or Hugging Face model folder (default: the bundled story model)',
+      bundledModelPath(),
+    )
     .option('--tokenizer <folder>', "folder with a tokenizer.json, when the model's own is missing or not wanted");
 }
 
@@ -25,7 +29,11 @@ export function addModelOptions(command: Command): Command {
   return addModelPathOptions(command)
     .option('--backend <name>', 'which kernels compute', 'auto')
     .option('-t, --threads <n>', 'worker threads, 0 for none (default: what the machine grants)', wholeNumber(0, 256))
-    .option('-c, --context-length <n>', "tokens a sequence may reach (default: the model's, at most 4096)", wholeNumber(1))
+    .option(
+      '-c, --context-length <n>',
+      "tokens a sequence may reach (default: the model's, at most 4096)",
+      wholeNumber(1),
+    )
     .addOption(new Option('--kv-dtype <type>', 'element type of the KV cache').choices(KV_DTYPES).default('f32'));
 }
 

@@ -32,6 +32,10 @@ export interface EngineOptions {
   readonly maxNumQueuedRequests?: number;
   /** Tokens of all waiting requests. Minimum 1. Default: no bound. */
   readonly maxNumQueuedTokens?: number;
+  /** Scoring and embedding requests computed together. Minimum 1. Default 32. */
+  readonly maxBatchSize?: number;
+  /** How long such a request may wait for others while none is computed, in ms. Minimum 0. Default 100. */
+  readonly maxWaitMs?: number;
   /** Who runs first: 'fcfs' by arrival; 'priority' by the requests' `priority`, with ageing. Default 'fcfs'. */
   readonly schedulingPolicy?: 'fcfs' | 'priority';
   /** With 'priority': waiting so long counts as one level, in ms. Above 0. Default 1000. */
@@ -141,6 +145,8 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   maxPrefillChunk: true,
   maxNumQueuedRequests: true,
   maxNumQueuedTokens: true,
+  maxBatchSize: true,
+  maxWaitMs: true,
   schedulingPolicy: true,
   priorityAgeingMs: true,
   enablePrefixCaching: true,
@@ -154,6 +160,9 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
 function refuseUnknown(options: EngineOptions): void {
   const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name));
   if (unknown !== undefined) {
-    throw new InvalidArgumentError(unknown, `is not an option of the engine; known are ${Object.keys(NAMES).join(', ')}`);
+    throw new InvalidArgumentError(
+      unknown,
+      `is not an option of the engine; known are ${Object.keys(NAMES).join(', ')}`,
+    );
   }
 }

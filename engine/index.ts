@@ -1,21 +1,26 @@
 /** What a user may import from 'quern'. */
 export { type BundledModel, bundledModelPath } from './bundled-model.ts';
-export { Engine, type EngineStats, type Prompt } from './engine.ts';
+export { Engine, type Prompt } from './engine.ts';
 export type { EngineOptions } from './engine-options.ts';
+export type { EngineStats } from './engine-stats.ts';
 export * from './errors.ts';
 export type { KvDType } from './kvcache/kv-cache-storage.ts';
 export type { LoadProgress } from './loader/load-weights.ts';
+export type { MetricsSnapshot, TimeSummary } from './metrics.ts';
 export type { ModelConfig } from './model/model-config.ts';
 export type { GenerateOptions, RequestOptions } from './requests/generate-options.ts';
 export type {
   GeneratedLogprob,
   GenerationChoice,
   GenerationChunk,
+  GenerationFinishReason,
   GenerationResult,
   GenerationStream,
   GenerationTimings,
   GenerationUsage,
 } from './requests/generation-stream.ts';
+export type { Pooling } from './requests/prompt-reader.ts';
+export type { Embedding, EmbedOptions, Score, ScoreOptions } from './requests/prompt-service.ts';
 export type { TokenLogprob } from './sampling/log-probabilities.ts';
 export type { SamplingOptions } from './sampling/sampling-options.ts';
 export type { FinishReason, Sequence } from './scheduler/sequence.ts';

@@ -1,7 +1,7 @@
 /** Turns the wheel: schedule a step, compute it, take in what was sampled, again, until nothing is left to do. Runs when
  * there is work and sleeps when there is none; wakes by itself when a deadline passes. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { buildBatch, type LogitRowsWanted } from './runner/batch-builder.ts';
+import { buildBatch, dealResults, type RowPolicy, type SequenceRows } from './runner/batch-builder.ts';
 import type { Executor } from './runner/executor.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import type { SchedulerOutput } from './scheduler/scheduler-output.ts';
@@ -13,10 +13,11 @@ export interface StepLoopParts {
   readonly clock: TimerClock;
   readonly blockSize: number;
   readonly vocabSize: number;
-  readonly rowsWanted: LogitRowsWanted;
-  /** Takes a sequence's rows of logits, `samples` telling whether its last one gives the next token.
+  readonly hiddenSize: number;
+  readonly policy: RowPolicy;
+  /** Takes in a sequence's results of a step.
    * @returns the token sampled, if the sequence samples. Throws: that sequence fails. */
-  readonly onLogits: (sequenceId: number, rows: Float32Array, samples: boolean) => number | undefined;
+  readonly onRows: (rows: SequenceRows) => number | undefined;
 }
 
 export class StepLoop {
@@ -26,6 +27,8 @@ export class StepLoop {
   #isClosed = false;
   /** Set by `wake` while the loop runs: the loop may have looked for work just before it was there. */
   #isWakeWanted = false;
+  /** Waits for a moment between two steps. */
+  #betweenSteps: (() => Promise<void>)[] = [];
 
   constructor(parts: StepLoopParts) {
     this.#parts = parts;
@@ -38,8 +41,16 @@ export class StepLoop {
     this.#cancelTimer?.();
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
-      if (this.#isWakeWanted) this.wake();
+      if (this.#isWakeWanted && !this.#isClosed) this.wake();
       else if (this.#parts.scheduler.hasUnfinished) this.#sleepUntilDeadline();
+    });
+  }
+
+  /** Runs `task` while no step is in flight and none starts: nobody writes to the KV cache then. */
+  betweenSteps<T>(task: () => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#betweenSteps.push(() => task().then(resolve, reject));
+      this.wake();
     });
   }
 
@@ -48,6 +59,7 @@ export class StepLoop {
     this.#isClosed = true;
     this.#cancelTimer?.();
     await this.#running;
+    await this.#runTasks();
   }
 
   async #run(): Promise<void> {
@@ -55,6 +67,7 @@ export class StepLoop {
     await nextTurn();
     while (!this.#isClosed) {
       this.#isWakeWanted = false;
+      await this.#runTasks();
       const output = this.#parts.scheduler.schedule();
       if (output === undefined) return;
       await this.#step(output);
@@ -63,35 +76,30 @@ export class StepLoop {
     }
   }
 
-  async #step(output: SchedulerOutput): Promise<void> {
-    const { scheduler, executor, blockSize, rowsWanted } = this.#parts;
-    let logits: Float32Array;
-    try {
-      logits = await executor.execute(buildBatch(output, blockSize, rowsWanted));
-    } catch (error) {
-      scheduler.failStep(output, error instanceof Error ? error : new Error(String(error)));
-      return;
-    }
-    scheduler.update(output, this.#sample(output, logits));
+  async #runTasks(): Promise<void> {
+    for (const task of this.#betweenSteps.splice(0)) await task();
   }
 
-  #sample(output: SchedulerOutput, logits: Float32Array): Map<number, readonly number[]> {
-    const { scheduler, vocabSize, rowsWanted, onLogits } = this.#parts;
-    const sampled = new Map<number, readonly number[]>();
-    let row = 0;
-    for (const { id, samples, numScheduledTokens } of output.scheduled) {
-      const numRows = rowsWanted(id) === 'all' ? numScheduledTokens : samples ? 1 : 0;
-      if (numRows === 0) continue;
-      const rows = logits.subarray(row * vocabSize, (row + numRows) * vocabSize);
-      row += numRows;
-      try {
-        const tokenId = onLogits(id, rows, samples);
-        if (tokenId !== undefined) sampled.set(id, [tokenId]);
-      } catch (error) {
-        scheduler.failSequences([id], error instanceof Error ? error : new Error(String(error)));
-      }
+  async #step(output: SchedulerOutput): Promise<void> {
+    const { scheduler, executor, blockSize, policy, vocabSize, hiddenSize } = this.#parts;
+    try {
+      const result = await executor.execute(buildBatch(output, blockSize, policy));
+      const sampled = new Map<number, readonly number[]>();
+      for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) this.#take(rows, sampled);
+      scheduler.update(output, sampled);
+    } catch (error) {
+      scheduler.failStep(output, asError(error));
     }
-    return sampled;
+  }
+
+  /** A sequence whose results cannot be used fails alone. */
+  #take(rows: SequenceRows, sampled: Map<number, readonly number[]>): void {
+    try {
+      const tokenId = this.#parts.onRows(rows);
+      if (tokenId !== undefined) sampled.set(rows.id, [tokenId]);
+    } catch (error) {
+      this.#parts.scheduler.failSequences([rows.id], asError(error));
+    }
   }
 
   /** Nothing can run, but something waits and may have a deadline. */
@@ -105,4 +113,8 @@ export class StepLoop {
       this.wake();
     });
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -20,7 +20,9 @@ interface LogitsOptions extends ModelOptions {
 
 export function addLogitsCommand(program: Command): void {
   addModelOptions(program.command('logits').description('greedy continuation and raw logits of given token ids'))
-    .addOption(new Option('--tokens <ids>', 'prompt token ids, as in 1,403,407').argParser(tokenIdList).makeOptionMandatory())
+    .addOption(
+      new Option('--tokens <ids>', 'prompt token ids, as in 1,403,407').argParser(tokenIdList).makeOptionMandatory(),
+    )
     .option('--generate <n>', 'tokens to add greedily, each fed back', wholeNumber(0), 0)
     .option('--out <file>', 'write raw little-endian float32 rows: one per prompt token, then one per token fed back')
     .option('--json', 'print one JSON object')
@@ -41,7 +43,11 @@ async function logits(options: LogitsOptions): Promise<void> {
       contextLength,
     );
     if (numTokens > maxModelLen) {
-      throw new ContextLengthError(numTokens, maxModelLen, 'use fewer --tokens, a smaller --generate or a larger --context-length');
+      throw new ContextLengthError(
+        numTokens,
+        maxModelLen,
+        'use fewer --tokens, a smaller --generate or a larger --context-length',
+      );
     }
     const file = options.out === undefined ? undefined : await openForWriting(options.out);
     const generated: number[] = [];
@@ -56,7 +62,8 @@ async function logits(options: LogitsOptions): Promise<void> {
     } finally {
       await file?.close();
     }
-    if (options.json) await printJson({ tokens: generated, numRows, vocabSize, backend: backend.name, kvDtype: options.kvDtype });
+    if (options.json)
+      await printJson({ tokens: generated, numRows, vocabSize, backend: backend.name, kvDtype: options.kvDtype });
     else await printLine(generated.join(','));
   } finally {
     await backend.close();

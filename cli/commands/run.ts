@@ -27,7 +27,10 @@ export function addRunCommand(program: Command): void {
     .option('--parse-special', 'read special tokens such as <|im_end|> in the prompt as tokens')
     .option('-q, --quiet', 'no line about speed on stderr')
     .option('--json', 'one JSON object on stdout instead of streamed text')
-    .addHelpText('after', '\nExample:\n  quern run --max-tokens 100 "Once upon a time"\n  quern run -m model.gguf --temperature 0 --seed 1 "The sea"')
+    .addHelpText(
+      'after',
+      '\nExample:\n  quern run --max-tokens 100 "Once upon a time"\n  quern run -m model.gguf --temperature 0 --seed 1 "The sea"',
+    )
     .action(async (prompt: string, options: RunOptions, self: Command) => {
       await run(await readPrompt(prompt), options, (flag) => self.getOptionValueSource(flag) === 'default');
     });
@@ -75,4 +78,3 @@ function reportSpeed({ usage, timings, seed }: GenerationResult): void {
       `${numGeneratedTokens} generated at ${rate} tokens/s (seed ${seed})`,
   );
 }
-

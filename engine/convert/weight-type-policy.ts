@@ -24,7 +24,8 @@ export interface WeightTypeContext {
 }
 
 /** Matrices by shape that are too small or too sensitive to quantize. */
-const KEPT = /(_norm|ffn_gate_inp|ssm_conv1d|shortconv\.conv|time_mix_\w+|attn_rel_b|position_embd|token_types)\.weight$/;
+const KEPT =
+  /(_norm|ffn_gate_inp|ssm_conv1d|shortconv\.conv|time_mix_\w+|attn_rel_b|position_embd|token_types)\.weight$/;
 
 /** For formats of 256 to a quant block: the nearest one of 32 with at least as many bits. */
 const NARROWER: Partial<Readonly<Record<FloatDType, FloatDType>>> = { q4_k: 'q5_0', q5_k: 'q5_1', q6_k: 'q8_0' };

@@ -159,6 +159,29 @@ const CHECKS: Checks = {
     expectApart('gatherRows', out, 'x', x);
     expectApart('gatherRows', out, 'rows', rows);
   },
+
+  copyBlocks({ keyCache, valueCache, copies }) {
+    const sizes = new ShapeLetters('copyBlocks');
+    sizes.bind('keyCache', keyCache, ['B', 'NKV', 'BS', 'D']);
+    sizes.bind('valueCache', valueCache, ['B', 'NKV', 'BS', 'D']);
+    sizes.bind('copies', copies, ['C', 'pair']);
+    if (sizes.size('pair') !== 2) throw new ShapeError('copyBlocks', 'copies [C, 2]', `[C, ${sizes.size('pair')}]`);
+    expectDType('copyBlocks', 'keyCache', keyCache, KV_DTYPES);
+    expectDType('copyBlocks', 'valueCache', valueCache, KV_DTYPES);
+    expectInts('copyBlocks', { copies });
+    expectApart('copyBlocks', keyCache, 'valueCache', valueCache);
+  },
+
+  tokenLogprobs({ logits, tokenIds, out }) {
+    const sizes = new ShapeLetters('tokenLogprobs');
+    sizes.bind('logits', logits, ['R', 'V']);
+    sizes.bind('tokenIds', tokenIds, ['R']);
+    sizes.bind('out', out, ['R']);
+    expectActivations('tokenLogprobs', { logits, out });
+    expectInts('tokenLogprobs', { tokenIds });
+    expectApart('tokenLogprobs', out, 'logits', logits);
+    expectApart('tokenLogprobs', out, 'tokenIds', tokenIds);
+  },
 };
 
 function checkAttentionNumbers({ scale, slidingWindow, softCap }: PagedAttentionArgs): void {

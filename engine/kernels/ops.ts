@@ -133,6 +133,24 @@ export interface GatherRowsArgs {
   readonly out: Tensor;
 }
 
+/** Copies KV blocks source to target, in the order of the list: a block may be the target of one copy and the source of
+ * a later one.
+ * Shapes  keyCache, valueCache [B, NKV, BS, D] f32, f16 or q8_0; copies [C, 2] i32, each (source, target) */
+export interface CopyBlocksArgs {
+  readonly keyCache: Tensor;
+  readonly valueCache: Tensor;
+  readonly copies: Tensor;
+}
+
+/** out[r] = logits[r][tokenIds[r]] - ln(sum over v of e^logits[r][v]).
+ * Shapes  logits [R, V] f32; tokenIds [R] i32; out [R] f32
+ * Source  Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions" */
+export interface TokenLogprobsArgs {
+  readonly logits: Tensor;
+  readonly tokenIds: Tensor;
+  readonly out: Tensor;
+}
+
 /** Every op by name. `geluMul` uses the tanh approximation (Hendrycks & Gimpel 2016, section 2). */
 export interface OpArgs {
   embed: EmbedArgs;
@@ -146,6 +164,8 @@ export interface OpArgs {
   geluMul: GatedActivationArgs;
   add: AddArgs;
   gatherRows: GatherRowsArgs;
+  copyBlocks: CopyBlocksArgs;
+  tokenLogprobs: TokenLogprobsArgs;
 }
 
 export type OpName = keyof OpArgs;

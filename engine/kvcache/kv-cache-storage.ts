@@ -9,12 +9,11 @@
  *   | head 1: rows  |  | head 1: rows  |  |               |   encoded in the cache's dtype
  *   +---------------+  +---------------+  +---------------+  */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import type { FloatDType } from '../tensor/dtype.ts';
+import { KV_DTYPES } from '../kernels/ops.ts';
 import { byteLengthOf } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** Element types a KV cache may have. */
-export const KV_DTYPES = ['f32', 'f16', 'q8_0'] as const satisfies readonly FloatDType[];
+export { KV_DTYPES };
 
 export type KvDType = (typeof KV_DTYPES)[number];
 

@@ -1,9 +1,9 @@
 /** From a path to a model that can run: opens the file, checks it, reads its tokenizer, streams its weights to a backend. */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import { findModelFamily } from '../model/model-registry.ts';
-import type { LoadedModel } from './loaded-model.ts';
-import { type LoadWeightsOptions, loadWeights } from './load-weights.ts';
 import { readFolderTokenizer } from './load-tokenizer.ts';
+import { type LoadWeightsOptions, loadWeights } from './load-weights.ts';
+import type { LoadedModel } from './loaded-model.ts';
 import { openModel } from './open-model.ts';
 
 export interface LoadModelOptions extends LoadWeightsOptions {
@@ -23,7 +23,9 @@ export async function loadModel(
     const config = await opened.readConfig();
     const family = findModelFamily(config.architecture);
     const tokenizer =
-      options.tokenizerPath === undefined ? await opened.readTokenizer() : await readFolderTokenizer(options.tokenizerPath);
+      options.tokenizerPath === undefined
+        ? await opened.readTokenizer()
+        : await readFolderTokenizer(options.tokenizerPath);
     const weights = await loadWeights(opened, { family, config }, backend, options);
     return { path, format: opened.format, backend, config, family, weights, tokenizer };
   } finally {

@@ -22,7 +22,10 @@ export async function readFolderTokenizer(folder: string): Promise<Tokenizer> {
   const places = [folder, dirname(resolve(folder))];
   const found = places.find((place) => existsSync(join(place, 'tokenizer.json')));
   if (found === undefined) {
-    throw new FileAccessError(folder, 'no tokenizer.json here or in the folder above; name its folder with --tokenizer');
+    throw new FileAccessError(
+      folder,
+      'no tokenizer.json here or in the folder above; name its folder with --tokenizer',
+    );
   }
   const file = join(found, 'tokenizer.json');
   const json = await readJsonFile(file, { maxBytes: MAX_TOKENIZER_BYTES });

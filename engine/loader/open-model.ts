@@ -73,7 +73,10 @@ async function readRopeFactors(file: GgufFile): Promise<readonly number[] | unde
   if (stored === undefined) return undefined;
   const count = stored.shape.reduce((product, size) => product * size, 1);
   if (stored.dtype !== 'f32' || count > MAX_ROPE_FACTORS) {
-    throw new UnsupportedError(`${stored.file}: ${stored.name} of ${count} ${stored.dtype} values`, 'expected few f32 values');
+    throw new UnsupportedError(
+      `${stored.file}: ${stored.name} of ${count} ${stored.dtype} values`,
+      'expected few f32 values',
+    );
   }
   const bytes = new Uint8Array(stored.byteLength);
   await file.read(stored, 0, bytes);

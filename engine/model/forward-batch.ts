@@ -7,7 +7,9 @@
  *   seqLens       [ 4         10  6 ]        tokens in the cache after this step
  *   slotMapping   where each token's key and value go: block * blockSize + offset
  *   blockTables   [numSeqs, maxBlocksPerSeq], row-major, unused entries 0
- *   logitRows     rows whose logits are wanted: [ 3, 4, 6 ] when each sequence samples
+ *   logitRows     rows whose logits are wanted whole: [ 3, 4, 6 ] when each sequence samples
+ *   scoreRows     rows of which only one token's log-probability is wanted: that of scoreTokenIds, entry by entry
+ *   hiddenRows    rows whose final hidden states are wanted, for embeddings
  *   blockCopies   KV blocks to copy before anything else, as source, target, source, target, ... */
 export interface ForwardBatch {
   readonly numTokens: number;
@@ -20,5 +22,18 @@ export interface ForwardBatch {
   readonly seqLens: Int32Array;
   readonly blockTables: Int32Array;
   readonly logitRows: Int32Array;
+  readonly scoreRows: Int32Array;
+  readonly scoreTokenIds: Int32Array;
+  readonly hiddenRows: Int32Array;
   readonly blockCopies: Int32Array;
+}
+
+/** What a step gives back, row by row in the order of the lists that asked for it. */
+export interface StepResult {
+  /** [logitRows.length, vocabSize] */
+  readonly logits: Float32Array;
+  /** Natural logarithms, [scoreRows.length] */
+  readonly logprobs: Float32Array;
+  /** [hiddenRows.length, hiddenSize] */
+  readonly hiddenStates: Float32Array;
 }

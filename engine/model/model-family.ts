@@ -32,6 +32,9 @@ export interface ForwardInputs {
   readonly seqLens: Tensor;
   readonly blockTables: Tensor;
   readonly logitRows: Tensor;
+  readonly scoreRows: Tensor;
+  readonly scoreTokenIds: Tensor;
+  readonly hiddenRows: Tensor;
   /** [numBlockCopies, 2] */
   readonly blockCopies: Tensor;
 }
@@ -47,17 +50,24 @@ export interface Activations {
   readonly attention: Tensor;
   readonly gate: Tensor;
   readonly up: Tensor;
-  /** Final hidden states of the rows that want logits, [numLogitRows, hiddenSize]. */
+  /** Final hidden states of rows that want logits, [R, hiddenSize], and their logits, [R, vocabSize]. R may be less than
+   * all such rows: logits are large, so they are computed in rounds. */
   readonly output: Tensor;
-  /** [numLogitRows, vocabSize] */
   readonly logits: Tensor;
+  /** [scoreRows] */
+  readonly logprobs: Tensor;
+  /** [hiddenRows, hiddenSize] */
+  readonly hiddenStates: Tensor;
 }
 
 export interface ModelFamily {
   readonly architecture: string;
   readonly modelWeights: readonly WeightSpec<ModelRole>[];
   readonly layerWeights: readonly WeightSpec<LayerRole>[];
-  /** Runs all layers for the batch, fills its KV slots, and leaves the logits of `inputs.logitRows` in
-   * `activations.logits`. */
+  /** Runs all layers for the batch, fills its KV slots, and leaves the residual stream in `activations.hidden`. */
   forward(context: ForwardContext): void;
+  /** Final hidden states, normed, of chosen rows of the batch. Shapes  rows [R] i32; out [R, hiddenSize] f32 */
+  finishRows(context: ForwardContext, rows: Tensor, out: Tensor): void;
+  /** logits = output · lmHeadᵀ. Shapes  output [R, hiddenSize] f32; logits [R, vocabSize] f32 */
+  computeLogits(context: ForwardContext, output: Tensor, logits: Tensor): void;
 }

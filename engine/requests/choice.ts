@@ -1,11 +1,12 @@
 /** One choice of a request: its sampler, and the way from token ids to text that may be shown. */
-import { AbortError } from '../errors.ts';
+import type { SequenceRows } from '../runner/batch-builder.ts';
 import type { SampledToken, Sampler } from '../sampling/sampler.ts';
 import type { StopCriteria } from '../sampling/stop-criteria.ts';
 import { StopStringMatcher } from '../sampling/stop-string-matcher.ts';
-import type { FinishReason, Sequence } from '../scheduler/sequence.ts';
+import type { Sequence } from '../scheduler/sequence.ts';
 import type { IncrementalDetokenizer } from '../tokenizer/incremental-detokenizer.ts';
-import type { GenerationChoice, GenerationChunk, GeneratedLogprob } from './generation-stream.ts';
+import type { GeneratedLogprob, GenerationChoice, GenerationChunk } from './generation-stream.ts';
+import type { SequenceHandler } from './sequence-handler.ts';
 
 export interface ChoiceParts {
   readonly index: number;
@@ -16,9 +17,12 @@ export interface ChoiceParts {
   /** Ids from here on are padding rows of the embedding: they have no text. */
   readonly numTokensWithText: number;
   readonly push: (chunk: GenerationChunk) => void;
+  /** Told the answer, or why there is none. */
+  readonly onEnd: (outcome: GenerationChoice | Error | undefined) => void;
 }
 
-export class Choice {
+export class Choice implements SequenceHandler {
+  readonly rowsWanted = 'next';
   readonly index: number;
   readonly sequence: Sequence;
   readonly #parts: ChoiceParts;
@@ -38,8 +42,9 @@ export class Choice {
     this.#stopStrings = new StopStringMatcher(params.stop, { includeStop: params.includeStopInOutput });
   }
 
-  /** Chooses the next token from the sequence's row of logits. Shape  logits [vocabSize] */
-  sample(logits: Float32Array): number {
+  /** Chooses the next token, in a step that reaches the sequence's end. */
+  onRows({ samples, logits }: SequenceRows): number | undefined {
+    if (!samples) return undefined;
     const sampled: SampledToken = this.#parts.sampler.sample(logits, this.sequence);
     const { tokenId, logprob, topLogprobs = [] } = sampled;
     this.#sampledLogprob = logprob === undefined ? undefined : { tokenId, logprob, top: topLogprobs };
@@ -65,12 +70,25 @@ export class Choice {
     return decision === undefined ? undefined : 'length';
   }
 
-  /** Puts out what was held back and closes the choice. */
-  finish(finishReason: FinishReason): GenerationChoice {
+  /** The sequence has ended: puts out what was held back, and tells the request. */
+  onEnd(): void {
+    const { finishReason, error } = this.sequence;
+    const isAnswer = finishReason === 'stop' || finishReason === 'length';
+    this.#parts.onEnd(isAnswer ? this.#conclude(finishReason) : error);
+  }
+
+  #conclude(reason: 'stop' | 'length'): GenerationChoice {
+    const { detokenizer, stopCriteria } = this.#parts;
+    const stopStrings = this.#stopStrings;
     let rest = '';
-    if (this.#stopStrings.matched === undefined) {
-      rest = this.#stopStrings.feed(this.#parts.detokenizer.flush(), true);
-      if (this.#stopStrings.matched === undefined) rest += this.#stopStrings.flush();
+    let finishReason = reason;
+    if (stopStrings.matched === undefined) {
+      rest = stopStrings.feed(detokenizer.flush(), stopCriteria.mayStop(this.sequence)) + stopStrings.flush();
+      // A character that never was completed has become U+FFFD, and that may complete a stop string.
+      if (stopStrings.matched !== undefined) {
+        finishReason = 'stop';
+        this.#stopReason = stopStrings.matched;
+      }
     }
     this.#text += rest;
     this.#parts.push({ index: this.index, text: rest, tokenIds: [], finishReason });
@@ -84,11 +102,6 @@ export class Choice {
     };
   }
 
-  /** Why there is no answer. */
-  get failure(): Error {
-    return this.sequence.error ?? new AbortError();
-  }
-
   #emit(text: string, tokenIds: readonly number[]): void {
     const logprob = this.#sampledLogprob;
     this.#sampledLogprob = undefined;
@@ -100,4 +113,3 @@ export class Choice {
     this.#parts.push({ index: this.index, text, tokenIds, ...(logprobs === undefined ? {} : { logprobs }) });
   }
 }
-

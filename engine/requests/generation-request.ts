@@ -1,47 +1,58 @@
 /** One request: `n` choices that share a prompt, the stream they are told to, and the sums over all of them. */
-import type { FinishReason } from '../scheduler/sequence.ts';
+import { AbortError } from '../errors.ts';
+import type { Sequence } from '../scheduler/sequence.ts';
 import type { Clock } from '../util/clock.ts';
-import type { Choice } from './choice.ts';
 import type { GenerationChoice, GenerationStream } from './generation-stream.ts';
 
-export class GenerationRequest {
+export interface GenerationRequestParts {
   readonly stream: GenerationStream;
-  readonly choices: readonly Choice[];
-  readonly #clock: Clock;
-  readonly #seed: number;
+  /** One per choice, in order. */
+  readonly sequences: readonly Sequence[];
+  readonly seed: number;
+  readonly clock: Clock;
+  readonly abort: (sequences: readonly Sequence[]) => void;
+}
+
+export class GenerationRequest {
+  readonly #parts: GenerationRequestParts;
   readonly #startMs: number;
-  readonly #finished = new Map<number, GenerationChoice>();
+  readonly #choices = new Map<number, GenerationChoice>();
   #firstTokenMs: number | undefined;
 
-  constructor(stream: GenerationStream, choices: readonly Choice[], info: { clock: Clock; seed: number }) {
-    this.stream = stream;
-    this.choices = choices;
-    this.#clock = info.clock;
-    this.#seed = info.seed;
-    this.#startMs = info.clock.nowMs();
+  constructor(parts: GenerationRequestParts) {
+    this.#parts = parts;
+    this.#startMs = parts.clock.nowMs();
   }
 
-  noteFirstToken(): void {
-    this.#firstTokenMs ??= this.#clock.nowMs();
+  noteToken(): void {
+    this.#firstTokenMs ??= this.#parts.clock.nowMs();
   }
 
-  /** One choice has its answer. */
-  finishChoice(choice: Choice, finishReason: FinishReason): void {
-    this.#finished.set(choice.index, choice.finish(finishReason));
-    if (this.#finished.size < this.choices.length) return;
-    const choices = this.choices.map(({ index }) => this.#finished.get(index)!);
-    const nowMs = this.#clock.nowMs();
-    const { numPromptTokens, numCachedTokens } = this.choices[0]!.sequence;
-    this.stream.finish({
+  /** A choice has ended. One without an answer is a request without one, and the others need not go on. */
+  endChoice(outcome: GenerationChoice | Error | undefined): void {
+    const { stream, sequences, abort } = this.#parts;
+    if (outcome === undefined || outcome instanceof Error) {
+      stream.fail(outcome ?? new AbortError());
+      abort(sequences);
+      return;
+    }
+    this.#choices.set(outcome.index, outcome);
+    if (this.#choices.size === sequences.length) this.#finish();
+  }
+
+  #finish(): void {
+    const { stream, sequences, seed, clock } = this.#parts;
+    const choices = sequences.map((_, index) => this.#choices.get(index)!);
+    const nowMs = clock.nowMs();
+    const { numPromptTokens, numCachedTokens } = sequences[0]!;
+    const numGeneratedTokens = choices.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0);
+    const timeToFirstTokenMs = (this.#firstTokenMs ?? nowMs) - this.#startMs;
+    stream.finish({
       text: choices[0]!.text,
       choices,
-      usage: {
-        numPromptTokens,
-        numCachedTokens,
-        numGeneratedTokens: choices.reduce((sum, { tokenIds }) => sum + tokenIds.length, 0),
-      },
-      timings: { timeToFirstTokenMs: (this.#firstTokenMs ?? nowMs) - this.#startMs, totalMs: nowMs - this.#startMs },
-      seed: this.#seed,
+      usage: { numPromptTokens, numCachedTokens, numGeneratedTokens },
+      timings: { timeToFirstTokenMs, totalMs: nowMs - this.#startMs },
+      seed,
     });
   }
 }

@@ -8,7 +8,9 @@
  * never holds up the model, and so never holds KV blocks. */
 
 import type { TokenLogprob } from '../sampling/log-probabilities.ts';
-import type { FinishReason } from '../scheduler/sequence.ts';
+
+/** 'stop': the model, a stop token or a stop string ended it; 'length': `max_tokens` or the context's end. */
+export type GenerationFinishReason = 'stop' | 'length';
 
 /** Log-probabilities at one generated token, of the model's own distribution (before any processor). */
 export interface GeneratedLogprob extends TokenLogprob {
@@ -25,7 +27,7 @@ export interface GenerationChunk {
   /** Present when log-probabilities were asked for: one entry per token id. */
   readonly logprobs?: readonly GeneratedLogprob[];
   /** Present in a choice's last chunk. */
-  readonly finishReason?: FinishReason;
+  readonly finishReason?: GenerationFinishReason;
 }
 
 export interface GenerationChoice {
@@ -33,7 +35,7 @@ export interface GenerationChoice {
   readonly text: string;
   readonly tokenIds: readonly number[];
   readonly logprobs?: readonly GeneratedLogprob[];
-  readonly finishReason: FinishReason;
+  readonly finishReason: GenerationFinishReason;
   /** The stop string or the entry of `stop_token_ids` that ended it; absent for the model's own end. */
   readonly stopReason?: string | number;
 }

@@ -1,18 +1,34 @@
-/** Flattens a scheduler's step into the arrays that the model reads. See `ForwardBatch` for the picture. */
-import type { ForwardBatch } from '../model/forward-batch.ts';
-import type { SchedulerOutput } from '../scheduler/scheduler-output.ts';
+/** Flattens a scheduler's step into the arrays that the model reads, and deals its results out to the sequences. See
+ * `ForwardBatch` for the picture. */
+import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
+import type { ScheduledSequence, SchedulerOutput } from '../scheduler/scheduler-output.ts';
 
-/** Which rows' logits are wanted: 'last' of each sequence that samples, or 'all'. */
-export type LogitRowsWanted = (sequenceId: number) => 'last' | 'all';
+/** What a sequence wants of its rows.
+ * 'next'    the logits of the last row, in the step that reaches it
+ * 'score'   of each row, the log-probability of the token that follows it in the prompt (none for the prompt's last)
+ * 'hidden'  the final hidden state of each row */
+export type RowsWanted = 'next' | 'score' | 'hidden';
 
-const LAST_ROWS: LogitRowsWanted = () => 'last';
+/** Asks for a sequence's prompt, which 'score' needs one token beyond the step. */
+export interface RowPolicy {
+  readonly rowsWanted: (sequenceId: number) => RowsWanted;
+  readonly promptOf: (sequenceId: number) => { readonly tokenIds: ArrayLike<number>; readonly numPromptTokens: number };
+}
 
-/** Row r of the step's logits belongs to the r-th entry of `logitRows`, and those follow the order of `scheduled`. */
-export function buildBatch(
-  output: SchedulerOutput,
-  blockSize: number,
-  rowsWanted: LogitRowsWanted = LAST_ROWS,
-): ForwardBatch {
+/** A sequence's share of a step's results. Views of the step's arrays. */
+export interface SequenceRows {
+  readonly id: number;
+  /** Position of the first row in the sequence. A preempted sequence computes its rows again, from 0. */
+  readonly position: number;
+  readonly samples: boolean;
+  /** [vocabSize], or empty */
+  readonly logits: Float32Array;
+  readonly logprobs: Float32Array;
+  /** [rows, hiddenSize] */
+  readonly hiddenStates: Float32Array;
+}
+
+export function buildBatch(output: SchedulerOutput, blockSize: number, policy: RowPolicy): ForwardBatch {
   const { scheduled, numScheduledTokens: numTokens, blockCopies } = output;
   const numSeqs = scheduled.length;
   const maxBlocksPerSeq = scheduled.reduce((max, { blockTable }) => Math.max(max, blockTable.length), 0);
@@ -28,11 +44,12 @@ export function buildBatch(
     blockTables: new Int32Array(numSeqs * maxBlocksPerSeq),
     blockCopies: Int32Array.from(blockCopies.flatMap(({ source, target }) => [source, target])),
   };
-  const logitRows: number[] = [];
+  const wanted = new WantedRows(policy);
   let row = 0;
-  for (const [s, { id, numComputedTokens, tokenIds, blockTable, samples }] of scheduled.entries()) {
-    const start = row;
-    batch.tokenIds.set(tokenIds, start);
+  for (const [s, sequence] of scheduled.entries()) {
+    const { numComputedTokens, tokenIds, blockTable } = sequence;
+    wanted.add(sequence, row);
+    batch.tokenIds.set(tokenIds, row);
     batch.blockTables.set(blockTable, s * maxBlocksPerSeq);
     for (let i = 0; i < tokenIds.length; i++, row++) {
       const position = numComputedTokens + i;
@@ -41,8 +58,84 @@ export function buildBatch(
     }
     batch.seqLens[s] = numComputedTokens + tokenIds.length;
     batch.queryStartLoc[s + 1] = row;
-    if (rowsWanted(id) === 'all') for (let r = start; r < row; r++) logitRows.push(r);
-    else if (samples) logitRows.push(row - 1);
   }
-  return { ...batch, logitRows: Int32Array.from(logitRows) };
+  return { ...batch, ...wanted.lists() };
+}
+
+/** Collects which rows of the step are wanted for what. */
+class WantedRows {
+  readonly #policy: RowPolicy;
+  readonly #logitRows: number[] = [];
+  readonly #scoreRows: number[] = [];
+  readonly #scoreTokenIds: number[] = [];
+  readonly #hiddenRows: number[] = [];
+
+  constructor(policy: RowPolicy) {
+    this.#policy = policy;
+  }
+
+  add(sequence: ScheduledSequence, firstRow: number): void {
+    const { id, numScheduledTokens, samples } = sequence;
+    const wanted = this.#policy.rowsWanted(id);
+    if (wanted === 'next' && samples) this.#logitRows.push(firstRow + numScheduledTokens - 1);
+    if (wanted === 'hidden') for (let i = 0; i < numScheduledTokens; i++) this.#hiddenRows.push(firstRow + i);
+    if (wanted !== 'score') return;
+    const { tokenIds } = this.#policy.promptOf(id);
+    for (let i = 0; i < numScored(sequence, this.#policy); i++) {
+      this.#scoreRows.push(firstRow + i);
+      this.#scoreTokenIds.push(tokenIds[sequence.numComputedTokens + i + 1]!);
+    }
+  }
+
+  lists(): Pick<ForwardBatch, 'logitRows' | 'scoreRows' | 'scoreTokenIds' | 'hiddenRows'> {
+    return {
+      logitRows: Int32Array.from(this.#logitRows),
+      scoreRows: Int32Array.from(this.#scoreRows),
+      scoreTokenIds: Int32Array.from(this.#scoreTokenIds),
+      hiddenRows: Int32Array.from(this.#hiddenRows),
+    };
+  }
+}
+
+/** Rows of the step that have a next token in the prompt: all but the prompt's last. */
+function numScored({ id, numComputedTokens, numScheduledTokens }: ScheduledSequence, policy: RowPolicy): number {
+  const numLeft = policy.promptOf(id).numPromptTokens - 1 - numComputedTokens;
+  return Math.max(0, Math.min(numScheduledTokens, numLeft));
+}
+
+/** Gives each sequence of the step its own results, in the order in which `buildBatch` asked for them. */
+export function* dealResults(
+  output: SchedulerOutput,
+  result: StepResult,
+  model: { readonly policy: RowPolicy; readonly vocabSize: number; readonly hiddenSize: number },
+): Generator<SequenceRows> {
+  const { policy, vocabSize, hiddenSize } = model;
+  const takeLogits = taker(result.logits);
+  const takeLogprobs = taker(result.logprobs);
+  const takeHidden = taker(result.hiddenStates);
+  for (const sequence of output.scheduled) {
+    const { id, samples, numScheduledTokens, numComputedTokens } = sequence;
+    const wanted = policy.rowsWanted(id);
+    const numLogits = wanted === 'next' && samples ? vocabSize : 0;
+    const numLogprobs = wanted === 'score' ? numScored(sequence, policy) : 0;
+    const numHidden = wanted === 'hidden' ? numScheduledTokens * hiddenSize : 0;
+    yield {
+      id,
+      position: numComputedTokens,
+      samples,
+      logits: takeLogits(numLogits),
+      logprobs: takeLogprobs(numLogprobs),
+      hiddenStates: takeHidden(numHidden),
+    };
+  }
+}
+
+/** Views of `values` one after another. */
+function taker(values: Float32Array): (count: number) => Float32Array {
+  let start = 0;
+  return (count) => {
+    const view = values.subarray(start, start + count);
+    start += count;
+    return view;
+  };
 }

@@ -1,9 +1,9 @@
 /** Runs steps on the caller's thread. For tests, for single commands, and for backends that do their work elsewhere. */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import type { ForwardBatch } from '../model/forward-batch.ts';
+import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { Executor } from './executor.ts';
+import { downloadResult, uploadBatch } from './step-io.ts';
 import { runStep, type StepModel, stepSizeOf } from './step-program.ts';
-import { uploadBatch } from './upload-batch.ts';
 
 export class InlineExecutor implements Executor {
   readonly numThreads = 0;
@@ -15,11 +15,12 @@ export class InlineExecutor implements Executor {
     this.#model = model;
   }
 
-  async execute(batch: ForwardBatch): Promise<Float32Array> {
+  async start(): Promise<void> {}
+
+  async execute(batch: ForwardBatch): Promise<StepResult> {
     uploadBatch(this.#backend, this.#model.memory, batch);
-    const size = stepSizeOf(batch);
-    runStep(this.#backend, this.#model, size);
-    return this.#backend.download(this.#model.memory.activations.logits.slice(0, size.numLogitRows));
+    runStep(this.#backend, this.#model, stepSizeOf(batch));
+    return downloadResult(this.#backend, this.#model.memory, batch);
   }
 
   async close(): Promise<void> {}

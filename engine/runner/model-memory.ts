@@ -19,7 +19,7 @@ export interface ModelMemoryOptions {
   /** Tokens in one step, over all sequences. */
   readonly maxNumBatchedTokens: number;
   readonly maxNumSeqs: number;
-  /** Rows of logits in one step. */
+  /** Rows of logits computed at once. Minimum: rows whose logits are wanted whole in one step. */
   readonly maxLogitRows: number;
 }
 
@@ -87,6 +87,9 @@ function allocateInputs(allocate: Allocate, options: ModelMemoryOptions): Forwar
     seqLens: allocate('i32', [maxNumSeqs]),
     blockTables: allocate('i32', [maxNumSeqs * maxBlocksPerSeq]),
     logitRows: allocate('i32', [maxLogitRows]),
+    scoreRows: allocate('i32', [maxNumBatchedTokens]),
+    scoreTokenIds: allocate('i32', [maxNumBatchedTokens]),
+    hiddenRows: allocate('i32', [maxNumBatchedTokens]),
     blockCopies: allocate('i32', [maxNumSeqs * 2]),
   };
 }
@@ -105,5 +108,7 @@ function allocateActivations(allocate: Allocate, config: ModelConfig, options: M
     up: rows(config.intermediateSize),
     output: allocate('f32', [maxLogitRows, config.hiddenSize]),
     logits: allocate('f32', [maxLogitRows, config.vocabSize]),
+    logprobs: allocate('f32', [maxNumBatchedTokens]),
+    hiddenStates: rows(config.hiddenSize),
   };
 }

@@ -35,7 +35,8 @@ export function encodePlan(model: StepModel, codec: BufferCodec): SharedPlan {
     if (!seen.has(buffer)) seen.set(buffer, codec.encode(buffer));
     return { isTensor: true, dtype, shape, byteOffset, buffer: seen.get(buffer) };
   };
-  const encode = (value: unknown): unknown => (value instanceof Tensor ? encodeTensor(value) : mapValues(value, encode));
+  const encode = (value: unknown): unknown =>
+    value instanceof Tensor ? encodeTensor(value) : mapValues(value, encode);
   return { config: model.config, weights: encode(model.weights), memory: encode(model.memory) };
 }
 

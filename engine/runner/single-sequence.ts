@@ -1,7 +1,8 @@
 /** One sequence through a model, without scheduler, sampling or threads: the shortest way from token ids to logits, and
  * a readable example of how a `ForwardBatch` is made. */
-import type { KvDType } from '../kvcache/kv-cache-storage.ts';
+
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import type { KvDType } from '../kvcache/kv-cache-storage.ts';
 import type { ForwardBatch } from '../model/forward-batch.ts';
 import { argmax } from '../sampling/argmax.ts';
 import { InlineExecutor } from './inline-executor.ts';
@@ -27,6 +28,7 @@ export interface ScoredTokens {
 const BLOCK_SIZE = 16;
 /** Prompt tokens, and so rows of logits, per step. */
 const CHUNK = 32;
+const NONE = new Int32Array(0);
 
 /** Yields the prompt's logits a chunk at a time, then one row per generated token fed back. */
 export async function* scoreTokens(
@@ -49,7 +51,7 @@ export async function* scoreTokens(
     const ids = [...tokens];
     for (let start = 0; start < ids.length; ) {
       const end = Math.min(ids.length, start + CHUNK);
-      const rows = await executor.execute(chunkOf(ids, start, end));
+      const { logits: rows } = await executor.execute(chunkOf(ids, start, end));
       start = end;
       const isLast = end === ids.length && ids.length - tokens.length < generate;
       if (!isLast) {
@@ -80,6 +82,9 @@ function chunkOf(ids: readonly number[], start: number, end: number): ForwardBat
     seqLens: Int32Array.of(end),
     blockTables: Int32Array.from({ length: numBlocks }, (_, i) => i),
     logitRows: Int32Array.from({ length: end - start }, (_, i) => i),
-    blockCopies: new Int32Array(0),
+    scoreRows: NONE,
+    scoreTokenIds: NONE,
+    hiddenRows: NONE,
+    blockCopies: NONE,
   };
 }

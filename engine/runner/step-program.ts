@@ -3,7 +3,7 @@
 import type { KernelOps } from '../kernels/kernel-backend.ts';
 import type { ForwardBatch } from '../model/forward-batch.ts';
 import type { ModelConfig } from '../model/model-config.ts';
-import type { Activations, ForwardInputs, ModelFamily } from '../model/model-family.ts';
+import type { Activations, ForwardContext, ForwardInputs, ModelFamily } from '../model/model-family.ts';
 import type { ModelWeights } from '../model/weights.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelMemory } from './model-memory.ts';
@@ -14,6 +14,8 @@ export interface StepSize {
   readonly numSeqs: number;
   readonly maxBlocksPerSeq: number;
   readonly numLogitRows: number;
+  readonly numScoreRows: number;
+  readonly numHiddenRows: number;
   readonly numBlockCopies: number;
 }
 
@@ -27,8 +29,15 @@ export interface StepModel {
 
 export function stepSizeOf(batch: ForwardBatch): StepSize {
   const { numTokens, numSeqs, maxBlocksPerSeq } = batch;
-  const numBlockCopies = batch.blockCopies.length / 2;
-  return { numTokens, numSeqs, maxBlocksPerSeq, numLogitRows: batch.logitRows.length, numBlockCopies };
+  return {
+    numTokens,
+    numSeqs,
+    maxBlocksPerSeq,
+    numLogitRows: batch.logitRows.length,
+    numScoreRows: batch.scoreRows.length,
+    numHiddenRows: batch.hiddenRows.length,
+    numBlockCopies: batch.blockCopies.length / 2,
+  };
 }
 
 export function runStep(ops: KernelOps, { config, family, weights, memory }: StepModel, size: StepSize): void {
@@ -40,7 +49,33 @@ export function runStep(ops: KernelOps, { config, family, weights, memory }: Ste
   }
   const activations = cutActivations(memory.activations, size);
   const { rotaryTable, kvCache } = memory;
-  family.forward({ ops, config, weights, rotaryTable, kvCache, inputs, activations });
+  const context: ForwardContext = { ops, config, weights, rotaryTable, kvCache, inputs, activations };
+  family.forward(context);
+  if (size.numHiddenRows > 0) family.finishRows(context, inputs.hiddenRows, activations.hiddenStates);
+  if (size.numScoreRows > 0) scoreRows(context, family);
+  // Last, so that the logits are still there when the step is over.
+  if (size.numLogitRows > 0) logitsOf(context, family, inputs.logitRows);
+}
+
+function logitsOf(context: ForwardContext, family: ModelFamily, rows: Tensor): Tensor {
+  const output = context.activations.output.slice(0, rows.numElements);
+  const logits = context.activations.logits.slice(0, rows.numElements);
+  family.finishRows(context, rows, output);
+  family.computeLogits(context, output, logits);
+  return logits;
+}
+
+/** One log-probability per row, in rounds of as many rows of logits as there is room for. */
+function scoreRows(context: ForwardContext, family: ModelFamily): void {
+  const { ops, inputs, activations } = context;
+  const numRows = inputs.scoreRows.numElements;
+  const rowsPerRound = activations.logits.shape[0]!;
+  for (let start = 0; start < numRows; start += rowsPerRound) {
+    const end = Math.min(numRows, start + rowsPerRound);
+    const logits = logitsOf(context, family, inputs.scoreRows.slice(start, end));
+    const tokenIds = inputs.scoreTokenIds.slice(start, end);
+    ops.tokenLogprobs({ logits, tokenIds, out: activations.logprobs.slice(start, end) });
+  }
 }
 
 /** Views of the inputs with the step's shapes. */
@@ -54,11 +89,14 @@ export function cutInputs(inputs: ForwardInputs, size: StepSize): ForwardInputs 
     seqLens: inputs.seqLens.slice(0, numSeqs),
     blockTables: inputs.blockTables.slice(0, numSeqs * maxBlocksPerSeq).reshape([numSeqs, maxBlocksPerSeq]),
     logitRows: inputs.logitRows.slice(0, size.numLogitRows),
+    scoreRows: inputs.scoreRows.slice(0, size.numScoreRows),
+    scoreTokenIds: inputs.scoreTokenIds.slice(0, size.numScoreRows),
+    hiddenRows: inputs.hiddenRows.slice(0, size.numHiddenRows),
     blockCopies: inputs.blockCopies.slice(0, size.numBlockCopies * 2).reshape([size.numBlockCopies, 2]),
   };
 }
 
-function cutActivations(all: Activations, { numTokens, numLogitRows }: StepSize): Activations {
+function cutActivations(all: Activations, { numTokens, numScoreRows, numHiddenRows }: StepSize): Activations {
   const rows = (tensor: Tensor): Tensor => tensor.slice(0, numTokens);
   return {
     hidden: rows(all.hidden),
@@ -69,7 +107,9 @@ function cutActivations(all: Activations, { numTokens, numLogitRows }: StepSize)
     attention: rows(all.attention),
     gate: rows(all.gate),
     up: rows(all.up),
-    output: all.output.slice(0, numLogitRows),
-    logits: all.logits.slice(0, numLogitRows),
+    output: all.output,
+    logits: all.logits,
+    logprobs: all.logprobs.slice(0, numScoreRows),
+    hiddenStates: all.hiddenStates.slice(0, numHiddenRows),
   };
 }

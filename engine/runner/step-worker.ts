@@ -17,7 +17,8 @@ export interface StepWorkerData {
 /** One worker's share of one step. Any worker can take any part: all state is in shared memory. */
 export interface StepTask {
   readonly part: number;
-  readonly size: StepSize;
+  /** Absent: nothing to compute, the workers only meet. */
+  readonly size?: StepSize;
 }
 
 const { plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
@@ -26,6 +27,7 @@ const model = decodePlan(plan, findModelFamily(plan.config.architecture), hostBu
 
 export default function runPart({ part, size }: StepTask): void {
   try {
+    if (size === undefined) return barrier.wait();
     runStep(
       referencePartOps({ index: part, count: numThreads }, () => barrier.wait()),
       model,

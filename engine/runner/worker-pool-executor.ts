@@ -11,16 +11,19 @@ import { Piscina } from 'piscina';
 import { EngineClosedError, WorkerCrashedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import { hostBufferCodec } from '../kernels/reference/reference-part-ops.ts';
-import type { ForwardBatch } from '../model/forward-batch.ts';
+import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import { Barrier } from './barrier.ts';
 import type { Executor } from './executor.ts';
 import { encodePlan } from './shared-plan.ts';
+import { downloadResult, uploadBatch } from './step-io.ts';
 import { type StepModel, stepSizeOf } from './step-program.ts';
 import type { StepTask, StepWorkerData } from './step-worker.ts';
-import { uploadBatch } from './upload-batch.ts';
 
 /** The worker's file lies beside this one, as source in a checkout and compiled in the package. */
 const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './step-worker.ts' : './step-worker.js', import.meta.url);
+
+/** A task without work. The workers meet at the barrier, so it is done when all of them have loaded their code. */
+const WARM_UP: StepTask = { part: -1 };
 
 export class WorkerPoolExecutor implements Executor {
   readonly numThreads: number;
@@ -54,7 +57,11 @@ export class WorkerPoolExecutor implements Executor {
     this.#pool.on('error', () => {});
   }
 
-  execute(batch: ForwardBatch): Promise<Float32Array> {
+  async start(): Promise<void> {
+    await Promise.all(Array.from({ length: this.numThreads }, () => this.#pool.run(WARM_UP)));
+  }
+
+  execute(batch: ForwardBatch): Promise<StepResult> {
     const step = this.#running.then(() => this.#execute(batch));
     this.#running = step.catch(() => {});
     return step;
@@ -72,7 +79,7 @@ export class WorkerPoolExecutor implements Executor {
     return this.#pool.threads;
   }
 
-  async #execute(batch: ForwardBatch): Promise<Float32Array> {
+  async #execute(batch: ForwardBatch): Promise<StepResult> {
     if (this.#isClosed) throw new EngineClosedError();
     uploadBatch(this.#backend, this.#model.memory, batch);
     const size = stepSizeOf(batch);
@@ -82,7 +89,7 @@ export class WorkerPoolExecutor implements Executor {
       this.#barrier.reset();
       throw asCrash(failures);
     }
-    return this.#backend.download(this.#model.memory.activations.logits.slice(0, size.numLogitRows));
+    return downloadResult(this.#backend, this.#model.memory, batch);
   }
 
   /** Resolves when the part is over, to its error if it had one; the first error frees the other workers. */

@@ -17,9 +17,10 @@ import { MinHeap } from './min-heap.ts';
 export interface MergeRules {
   /** The slot of the rule for a pair of ids, or -1. Valid until the next call. */
   find(left: number, right: number): number;
-  /** Lower merges first; equal ranks merge from the left. Less than 2^21. */
-  readonly ranks: Int32Array;
-  readonly merged: Int32Array;
+  /** Of the rule in a slot. Lower merges first; equal ranks merge from the left. Less than 2^21. */
+  rank(slot: number): number;
+  /** The id that the pair becomes. */
+  merged(slot: number): number;
 }
 
 /** Kept between calls; a longer piece gets arrays of its own, so that one huge text does not hold memory afterwards. */
@@ -92,9 +93,9 @@ export class BpeMerger {
     if (right < 0 || symbols[left]! < 0 || symbols[right]! < 0) return;
     const slot = this.#rules.find(symbols[left]!, symbols[right]!);
     if (slot < 0) return;
-    const rank = this.#rules.ranks[slot]!;
+    const rank = this.#rules.rank(slot);
     scratch.pairRank[left] = rank;
-    scratch.pairMerged[left] = this.#rules.merged[slot]!;
+    scratch.pairMerged[left] = this.#rules.merged(slot);
     scratch.heap.push(rank * RANK_UNIT + left);
   }
 }

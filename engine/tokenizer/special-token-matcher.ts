@@ -61,7 +61,7 @@ export class SpecialTokenMatcher {
     let node = ROOT;
     for (let i = 0; i < text.length; i++) {
       const slot = this.#edges.add(node, text.charCodeAt(i), 0, this.#tokenAt.length);
-      node = this.#edges.merged[slot]!;
+      node = this.#edges.merged(slot);
       if (node === this.#tokenAt.length) this.#tokenAt.push(NO_TOKEN);
     }
     if (this.#tokenAt[node] === NO_TOKEN) this.#tokenAt[node] = index;
@@ -73,7 +73,7 @@ export class SpecialTokenMatcher {
     for (let i = start; i < text.length; i++) {
       const slot = this.#edges.find(node, text.charCodeAt(i));
       if (slot < 0) break;
-      node = this.#edges.merged[slot]!;
+      node = this.#edges.merged(slot);
       const token = this.#tokens[this.#tokenAt[node]!];
       if (token !== undefined && (token.singleWord !== true || standsAlone(text, start, i + 1))) longest = token;
     }

@@ -12,8 +12,6 @@ const MAX_REMEMBERED = 65_536;
 const NO_RULE = -1;
 
 export class VocabularyMerges implements MergeRules {
-  readonly ranks: Int32Array;
-  readonly merged: Int32Array;
   readonly #table = new PairTable(MAX_REMEMBERED);
   readonly #texts: readonly string[];
   readonly #idByText: ReadonlyMap<string, number>;
@@ -28,8 +26,6 @@ export class VocabularyMerges implements MergeRules {
     this.#idByText = idByText;
     this.#tokenRanks = denseRanks(scores);
     this.#maxLength = longestKey(idByText);
-    this.ranks = this.#table.ranks;
-    this.merged = this.#table.merged;
   }
 
   find(left: number, right: number): number {
@@ -39,7 +35,15 @@ export class VocabularyMerges implements MergeRules {
       const id = this.#joinedId(left, right);
       slot = this.#table.add(left, right, id < 0 ? NO_RULE : this.#tokenRanks[id]!, id);
     }
-    return this.ranks[slot] === NO_RULE ? -1 : slot;
+    return this.#table.rank(slot) === NO_RULE ? -1 : slot;
+  }
+
+  rank(slot: number): number {
+    return this.#table.rank(slot);
+  }
+
+  merged(slot: number): number {
+    return this.#table.merged(slot);
   }
 
   #joinedId(left: number, right: number): number {

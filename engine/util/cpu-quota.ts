@@ -53,7 +53,12 @@ export function cgroupQuota(sources: CpuSources): number | undefined {
 /** `/a/b` as `/a/b`, `/a`, ``: a limit anywhere above holds too, and inside a namespace only the root may be visible. */
 function foldersUpTo(path: string): string[] {
   const parts = path.split('/').filter((part) => part !== '' && part !== '..');
-  return Array.from({ length: parts.length + 1 }, (_, i) => parts.slice(0, parts.length - i).map((p) => `/${p}`).join(''));
+  return Array.from({ length: parts.length + 1 }, (_, i) =>
+    parts
+      .slice(0, parts.length - i)
+      .map((p) => `/${p}`)
+      .join(''),
+  );
 }
 
 /** `"150000 100000"` is one and a half CPUs, `"max 100000"` no limit. */

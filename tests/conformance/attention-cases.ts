@@ -1,7 +1,7 @@
 /** Random calls of writeKv and pagedAttention. */
 import fc from 'fast-check';
 import { KV_DTYPES } from '../../engine/kernels/ops.ts';
-import { numTokens, randomValues, seed, size } from '../helpers/arbitraries-kernels.ts';
+import { numTokens, randomInts, randomValues, seed, size } from '../helpers/arbitraries-kernels.ts';
 import { casesOf } from './conformance-case.ts';
 import { type AttentionConfig, PagedSequences, randomSequence } from './paged-sequences.ts';
 import { UNTOUCHED } from './workspace.ts';
@@ -86,6 +86,43 @@ export const writeKv = casesOf(
         [1, numBlocks],
         Array.from({ length: numBlocks }, (_, i) => i),
       ),
+      queryStartLoc: work.ints([2], [0, T]),
+      seqLens: work.ints([1], [T]),
+      scale: 0.3,
+      slidingWindow: 2,
+      out,
+    });
+    return work.read(out);
+  },
+);
+
+/** Fills all pages, copies some over others (a target may be the next copy's source), and reads every page back. */
+export const copyBlocks = casesOf(
+  'copyBlocks',
+  fc.record({
+    dtype: fc.constantFrom(...KV_DTYPES),
+    NKV: fc.integer({ min: 1, max: 3 }),
+    blockSize: blockSize(),
+    numBlocks: fc.integer({ min: 1, max: 6 }),
+    numCopies: fc.integer({ min: 0, max: 8 }),
+    seed: seed(),
+  }),
+  async (work, p) => {
+    const [T, D] = [p.numBlocks * p.blockSize, 32];
+    const keyCache = work.zeros(p.dtype, [p.numBlocks, p.NKV, p.blockSize, D]);
+    const valueCache = work.zeros(p.dtype, [p.numBlocks, p.NKV, p.blockSize, D]);
+    const k = work.floats([T, p.NKV, D], randomValues(p.seed, T * p.NKV * D, 2));
+    const v = work.floats([T, p.NKV, D], randomValues(p.seed + 1, T * p.NKV * D));
+    const slots = Array.from({ length: T }, (_, t) => t);
+    work.run('writeKv', { k, v, keyCache, valueCache, slotMapping: work.ints([T], slots) });
+    const copies = work.ints([p.numCopies, 2], randomInts(p.seed + 3, 2 * p.numCopies, p.numBlocks));
+    work.run('copyBlocks', { keyCache, valueCache, copies });
+    const out = work.output([T, p.NKV, D]);
+    work.run('pagedAttention', {
+      q: work.floats([T, p.NKV, D], randomValues(p.seed + 2, T * p.NKV * D)),
+      keyCache,
+      valueCache,
+      blockTables: work.ints([1, p.numBlocks], slots.slice(0, p.numBlocks)),
       queryStartLoc: work.ints([2], [0, T]),
       seqLens: work.ints([1], [T]),
       scale: 0.3,

@@ -10,7 +10,7 @@ import {
   size,
   weightRow,
 } from '../helpers/arbitraries-kernels.ts';
-import { pagedAttention, writeKv } from './attention-cases.ts';
+import { copyBlocks, pagedAttention, writeKv } from './attention-cases.ts';
 import { type ConformanceCase, casesOf } from './conformance-case.ts';
 
 /** Rows of activations: a few tokens, a width, a magnitude, whether the op may write over its input. */
@@ -128,6 +128,18 @@ const gatherRows = casesOf(
   },
 );
 
+const tokenLogprobs = casesOf(
+  'tokenLogprobs',
+  fc.record({ R: numTokens(), V: size(), scale: fc.constantFrom(1e-3, 1, 30), seed: seed() }),
+  async (work, p) => {
+    const logits = work.floats([p.R, p.V], randomValues(p.seed, p.R * p.V, p.scale));
+    const tokenIds = work.ints([p.R], randomInts(p.seed + 1, p.R, p.V));
+    const out = work.output([p.R]);
+    work.run('tokenLogprobs', { logits, tokenIds, out });
+    return work.read(out);
+  },
+);
+
 /** Each op's cases. */
 export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   embed,
@@ -141,4 +153,6 @@ export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   geluMul: gated('geluMul'),
   add,
   gatherRows,
+  copyBlocks,
+  tokenLogprobs,
 };

@@ -14,6 +14,7 @@ export const BACKEND_TOLERANCES: Readonly<
   Record<OpName, { readonly default: number } & Partial<Record<DType, number>>>
 > = {
   gatherRows: { default: 0 },
+  tokenLogprobs: { default: 1e-5 },
   embed: { default: 1e-6 },
   add: { default: 1e-6 },
   rope: { default: 1e-5 },
@@ -27,6 +28,7 @@ export const BACKEND_TOLERANCES: Readonly<
   // quant block; a quotient that lies on the edge between two levels may fall to either side.
   writeKv: { default: 2e-5, q8_0: 2e-2 },
   pagedAttention: { default: 2e-5, q8_0: 2e-2 },
+  copyBlocks: { default: 2e-5, q8_0: 2e-2 },
 };
 
 /** Largest error of attention over a KV cache of fewer bits, for values up to 1 and scores up to about 10. f16 keeps 11

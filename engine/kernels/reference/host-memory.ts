@@ -36,7 +36,8 @@ export class HostBuffer implements BufferHandle {
   }
 }
 
-function hostBytes(tensor: Tensor): Uint8Array<SharedArrayBuffer> {
+/** All bytes of the buffer that the tensor views. */
+export function hostBytes(tensor: Tensor): Uint8Array<SharedArrayBuffer> {
   return (tensor.buffer as HostBuffer).bytes;
 }
 

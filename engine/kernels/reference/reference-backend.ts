@@ -39,6 +39,8 @@ export class ReferenceBackend implements KernelBackend {
   geluMul = (args: OpArgs['geluMul']): void => this.#run('geluMul', args);
   add = (args: OpArgs['add']): void => this.#run('add', args);
   gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
+  copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
+  tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
 
   /** Checks everything, then runs the op.
    * @throws ShapeError, UnsupportedError, InvalidArgumentError; nothing has been written then. */

@@ -6,6 +6,7 @@
 import type { OpArgs, OpName } from '../ops.ts';
 import type { Part } from '../part.ts';
 import { add } from './add.ts';
+import { copyBlocks } from './copy-blocks.ts';
 import { embed } from './embed.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geluMul } from './gelu-mul.ts';
@@ -15,6 +16,7 @@ import { pagedAttention } from './paged-attention.ts';
 import { rmsNorm } from './rms-norm.ts';
 import { rope } from './rope.ts';
 import { siluMul } from './silu-mul.ts';
+import { tokenLogprobs } from './token-logprobs.ts';
 import { writeKv } from './write-kv.ts';
 
 export type ReferenceOps = { readonly [Name in OpName]: (args: OpArgs[Name], part?: Part) => void };
@@ -31,4 +33,6 @@ export const REFERENCE_OPS: ReferenceOps = {
   geluMul,
   add,
   gatherRows,
+  copyBlocks,
+  tokenLogprobs,
 };

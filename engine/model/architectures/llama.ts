@@ -7,6 +7,7 @@
  * Mistral adds a sliding window and Qwen2 adds biases on q, k, v; both come from the config and the file, so the
  * graph is the same.
  * Source  Touvron et al. 2023, "LLaMA", section 2.2; Jiang et al. 2023, "Mistral 7B"; Yang et al. 2024, "Qwen2" */
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { ModelConfig } from '../model-config.ts';
 import type { ForwardContext, ModelFamily } from '../model-family.ts';
 import type { LayerRole, ModelRole, WeightSpec, WeightsOf } from '../weights.ts';
@@ -42,18 +43,11 @@ const LAYER_WEIGHTS: readonly WeightSpec<LayerRole>[] = [
 
 function forward(context: ForwardContext): void {
   const { ops, weights, config, inputs, activations } = context;
-  const { embedTokens, finalNorm, lmHead } = weights.model;
-  const { hidden, output, logits } = activations;
-  ops.embed({ tokenIds: inputs.tokenIds, weight: embedTokens!, out: hidden });
+  ops.embed({ tokenIds: inputs.tokenIds, weight: weights.model.embedTokens!, out: activations.hidden });
   for (let layer = 0; layer < config.numLayers; layer++) {
     attention(context, layer);
     mlp(context, weights.layers[layer]!);
   }
-  // Only rows that want logits go through the last norm and the largest matmul.
-  if (inputs.logitRows.numElements === 0) return;
-  ops.gatherRows({ x: hidden, rows: inputs.logitRows, out: output });
-  ops.rmsNorm({ x: output, weight: finalNorm!, eps: config.rmsNormEps, out: output });
-  ops.matmul({ x: output, weight: lmHead ?? embedTokens!, out: logits });
 }
 
 function attention(context: ForwardContext, layer: number): void {
@@ -101,7 +95,17 @@ function mlp(context: ForwardContext, w: WeightsOf<LayerRole>): void {
   ops.add({ a: hidden, b: normed, out: hidden });
 }
 
-const family = { modelWeights: MODEL_WEIGHTS, layerWeights: LAYER_WEIGHTS, forward };
+function finishRows({ ops, weights, config, activations }: ForwardContext, rows: Tensor, out: Tensor): void {
+  ops.gatherRows({ x: activations.hidden, rows, out });
+  ops.rmsNorm({ x: out, weight: weights.model.finalNorm!, eps: config.rmsNormEps, out });
+}
+
+function computeLogits({ ops, weights }: ForwardContext, output: Tensor, logits: Tensor): void {
+  const { embedTokens, lmHead } = weights.model;
+  ops.matmul({ x: output, weight: lmHead ?? embedTokens!, out: logits });
+}
+
+const family = { modelWeights: MODEL_WEIGHTS, layerWeights: LAYER_WEIGHTS, forward, finishRows, computeLogits };
 
 export const llama: ModelFamily = { architecture: 'llama', ...family };
 export const mistral: ModelFamily = { architecture: 'mistral', ...family };

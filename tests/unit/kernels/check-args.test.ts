@@ -56,6 +56,12 @@ const RIGHT: { readonly [Name in OpName]: OpArgs[Name] } = {
   geluMul: { gate: tensor('f32', 3, 8), up: tensor('f32', 3, 8), out: tensor('f32', 3, 8) },
   add: { a: tensor('f32', 3, 8), b: tensor('f32', 3, 8), out: tensor('f32', 3, 8) },
   gatherRows: { x: tensor('f32', 3, 8), rows: tensor('i32', 2), out: tensor('f32', 2, 8) },
+  copyBlocks: {
+    keyCache: tensor('f16', 9, 2, 4, 8),
+    valueCache: tensor('f16', 9, 2, 4, 8),
+    copies: tensor('i32', 3, 2),
+  },
+  tokenLogprobs: { logits: tensor('f32', 3, 8), tokenIds: tensor('i32', 3), out: tensor('f32', 3) },
 };
 
 function check<Name extends OpName>(op: Name, change: Partial<OpArgs[Name]>): () => void {
@@ -139,6 +145,8 @@ describe('checkArgs refuses a shape', () => {
     ['add', 'b', check('add', { b: tensor('f32', 3, 8, 1) }), 'add: expected b [3, 8], got [3, 8, 1]'],
     ['add', 'out', check('add', { out: tensor('f32', 8, 3) }), 'add: expected out [3, 8], got [8, 3]'],
     ['gatherRows', 'out', check('gatherRows', { out: tensor('f32', 3, 8) }), 'gatherRows: expected out [R=2, H=8]'],
+    ['copyBlocks', 'copies', check('copyBlocks', { copies: tensor('i32', 3, 3) }), 'copies [C, 2]'],
+    ['tokenLogprobs', 'out', check('tokenLogprobs', { out: tensor('f32', 4) }), 'expected out [R=3]'],
   ];
   it.each(wrong)('%s: %s', (_op, _what, call, message) => {
     expect(call).toThrow(ShapeError);
@@ -169,6 +177,8 @@ describe('checkArgs refuses a dtype', () => {
     ['siluMul', 'gate', check('siluMul', { gate: tensor('f16', 3, 8) }), 'siluMul with gate of f16'],
     ['add', 'a', check('add', { a: tensor('i32', 3, 8) }), 'add with a of i32'],
     ['gatherRows', 'rows', check('gatherRows', { rows: tensor('f32', 2) }), 'gatherRows with rows of f32'],
+    ['copyBlocks', 'copies', check('copyBlocks', { copies: tensor('f32', 3, 2) }), 'copies of f32'],
+    ['tokenLogprobs', 'ids', check('tokenLogprobs', { tokenIds: tensor('f32', 3) }), 'tokenIds of f32'],
   ];
   it.each(wrong)('%s: %s', (_op, _what, call, message) => {
     expect(call).toThrow(UnsupportedError);

@@ -150,6 +150,14 @@ describe('gatherRows', () => {
       work.run('gatherRows', { x, rows: work.ints([4], [2, 0, 0, 1]), out });
       expect([...(await work.read(out))]).toEqual([20, 21, 0, 1, 0, 1, 10, 11]);
     }));
+
+  it.each([-1, 3])('refuses row %i of 3', (row) =>
+    withWorkspace(backend, async (work) => {
+      const [x, rows, out] = [work.zeros('f32', [3, 2]), work.ints([2], [0, row]), work.zeros('f32', [2, 2])];
+      expect(() => work.run('gatherRows', { x, rows, out })).toThrow(InvalidArgumentError);
+      expect(() => work.run('gatherRows', { x, rows, out })).toThrow('gatherRows rows[1]: must be from 0 to 2');
+    }),
+  );
 });
 
 describe('embed', () => {

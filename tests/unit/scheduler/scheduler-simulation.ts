@@ -189,7 +189,8 @@ export class SchedulerSimulation {
     for (const { id, numTokens, numComputedTokens } of running) {
       const wanted = Math.min(numTokens - numComputedTokens, maxPrefillChunk);
       const got = given.get(id) ?? 0;
-      const isBudgetLeft = sum < maxNumSeqs + extraBudget;
+      // (A sequence does not ask again for tokens that a preemption on its own behalf gave back.)
+      const isBudgetLeft = sum < maxNumSeqs + extraBudget && output.preemptedIds.length === 0;
       if (got < wanted && isBudgetLeft) fail(`sequence ${id} got ${got} of ${wanted}, with budget left`);
     }
     const scheduledIds = new Set(output.scheduled.map(({ id }) => id));

@@ -33,19 +33,23 @@ function mergeNaively(symbols: readonly number[], rules: readonly Rule[]): numbe
 /** Counts what the merger asks for: the cost of merging, whatever the machine. */
 class CountingRules implements MergeRules {
   numLookups = 0;
-  readonly ranks: Int32Array;
-  readonly merged: Int32Array;
   readonly #pairs: PairTable;
 
   constructor(pairs: PairTable) {
     this.#pairs = pairs;
-    this.ranks = pairs.ranks;
-    this.merged = pairs.merged;
   }
 
   find(left: number, right: number): number {
     this.numLookups++;
     return this.#pairs.find(left, right);
+  }
+
+  rank(slot: number): number {
+    return this.#pairs.rank(slot);
+  }
+
+  merged(slot: number): number {
+    return this.#pairs.merged(slot);
   }
 }
 

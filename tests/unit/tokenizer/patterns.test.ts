@@ -114,6 +114,12 @@ describe('patternSplitter', () => {
     expect(found.every((piece) => piece.isWellFormed())).toBe(true);
   });
 
+  it('sees a match to its end though it begins shortly before the edge of a window', () => {
+    const filler = 'x'.repeat(2 ** 20 + 4090);
+    const found = pieces(patternSplitter(compilePattern('(?:ab)+'), 'isolated'), `${filler}${'ab'.repeat(9)}`);
+    expect(found.map((piece) => piece.length)).toEqual([filler.length, 18]);
+  });
+
   it('finds a match across the edge of a window that held none', () => {
     const filler = 'x'.repeat(2 ** 20 + 4095);
     expect(pieces(patternSplitter(compileLiteral('ab'), 'isolated'), `${filler}ab`)).toEqual([filler, 'ab']);

@@ -2,10 +2,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fromGgufMetadata, fromTokenizerJson, type Tokenizer } from '../../../engine/tokenizer/index.ts';
-import { byteLevelMetadata, goldenAsSentencePiece, readGolden } from './small-tokenizers.ts';
+import { byteLevelMetadata, type Golden, goldenAsSentencePiece, readGolden } from './small-tokenizers.ts';
+
+/** Without `rstrip`: a token that swallows the white space after it does not give it back. */
+function withoutStripping({ tokenizer }: Golden): unknown {
+  const added = tokenizer.added_tokens as readonly object[];
+  return { ...tokenizer, added_tokens: added.map((token) => ({ ...token, lstrip: false, rstrip: false })) };
+}
 
 const tokenizers: [string, Tokenizer][] = [
-  ['byte-level, tokenizer.json', fromTokenizerJson(readGolden('byte-level').tokenizer, undefined, 'a')],
+  ['byte-level, tokenizer.json', fromTokenizerJson(withoutStripping(readGolden('byte-level')), undefined, 'a')],
   ['SentencePiece-like, tokenizer.json', fromTokenizerJson(readGolden('sentencepiece').tokenizer, undefined, 'b')],
   ['SentencePiece, GGUF', fromGgufMetadata(goldenAsSentencePiece(readGolden('sentencepiece')), 'c')],
   [
@@ -111,9 +117,9 @@ describe.each(tokenizers)('%s', (_, tokenizer) => {
     );
   });
 
-  it('takes a megabyte of one character', () => {
+  it('takes a long run of one character', () => {
     for (const unit of ['a', ' ', '\n', '中', '🦙', '<', '1', '\ud800']) {
-      const text = unit.repeat(2 ** 18);
+      const text = unit.repeat(2 ** 16);
       expect(tokenizer.decode(tokenizer.encode(text, { parseSpecial: true })) === text.toWellFormed()).toBe(true);
     }
   });

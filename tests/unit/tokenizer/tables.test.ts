@@ -20,7 +20,7 @@ describe('PairTable', () => {
         for (let left = 0; left <= 20; left++) {
           for (let right = 0; right <= 20; right++) {
             const slot = table.find(left, right);
-            const found = slot < 0 ? undefined : [table.ranks[slot], table.merged[slot]];
+            const found = slot < 0 ? undefined : [table.rank(slot), table.merged(slot)];
             expect(found).toEqual(map.get(`${left} ${right}`));
           }
         }
@@ -63,14 +63,14 @@ describe('PieceCache', () => {
     const cache = new PieceCache();
     const out: number[] = [];
     cache.remember('often', [7, 8, 9], 1);
-    for (let i = 0; i < 100_000; i++) {
+    for (let i = 0; i < 40_000; i++) {
       cache.remember(`piece ${i}`, [i], 0);
       out.length = 0;
       expect(cache.append('often', out)).toBe(true);
     }
     expect(out).toEqual([8, 9]);
     expect(cache.append('piece 0', out)).toBe(false);
-    expect(cache.append('piece 99999', out)).toBe(true);
-    expect(out).toEqual([8, 9, 99_999]);
+    expect(cache.append('piece 39999', out)).toBe(true);
+    expect(out).toEqual([8, 9, 39_999]);
   });
 });

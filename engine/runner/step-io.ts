@@ -1,8 +1,9 @@
-/** Puts a step's inputs where the ops read them. */
+/** Puts a step's inputs where the ops read them, and takes its results from where the ops left them. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import type { ForwardBatch } from '../model/forward-batch.ts';
+import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { ForwardInputs } from '../model/model-family.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelMemory } from './model-memory.ts';
 
 const FIELDS = [
@@ -13,6 +14,9 @@ const FIELDS = [
   'seqLens',
   'blockTables',
   'logitRows',
+  'scoreRows',
+  'scoreTokenIds',
+  'hiddenRows',
   'blockCopies',
 ] as const satisfies readonly (keyof ForwardBatch & keyof ForwardInputs)[];
 
@@ -28,4 +32,21 @@ export function uploadBatch(backend: KernelBackend, memory: ModelMemory, batch: 
   for (const field of FIELDS) {
     if (batch[field].length > 0) backend.upload(memory.inputs[field], batch[field]);
   }
+}
+
+/** Resolves when every op of the step has run. */
+export async function downloadResult(
+  backend: KernelBackend,
+  memory: ModelMemory,
+  batch: ForwardBatch,
+): Promise<StepResult> {
+  const { logits, logprobs, hiddenStates } = memory.activations;
+  const take = async (tensor: Tensor, numRows: number): Promise<Float32Array> =>
+    numRows === 0 ? new Float32Array(0) : backend.download(tensor.slice(0, numRows));
+  await backend.sync();
+  return {
+    logits: await take(logits, batch.logitRows.length),
+    logprobs: await take(logprobs, batch.scoreRows.length),
+    hiddenStates: await take(hiddenStates, batch.hiddenRows.length),
+  };
 }

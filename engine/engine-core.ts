@@ -1,0 +1,130 @@
+/** The moving parts behind the facade: scheduler, step loop and metrics around one model. Knows sequences and their
+ * handlers; what a prompt is, or a stream, is the business of whoever hands them in. */
+import { EngineClosedError } from './errors.ts';
+import type { KvCacheManager } from './kvcache/kv-cache-manager.ts';
+import type { KvCacheStats } from './kvcache/kv-cache-options.ts';
+import { Metrics, type MetricsSnapshot } from './metrics.ts';
+import type { ModelConfig } from './model/model-config.ts';
+import type { SequenceHandler } from './requests/sequence-handler.ts';
+import type { RowPolicy } from './runner/batch-builder.ts';
+import type { Executor } from './runner/executor.ts';
+import { Scheduler, type SchedulerStats } from './scheduler/scheduler.ts';
+import type { SchedulerOptions } from './scheduler/scheduler-options.ts';
+import type { Sequence } from './scheduler/sequence.ts';
+import type { SequenceEvent, SequenceListener } from './scheduler/sequence-events.ts';
+import { StepLoop } from './step-loop.ts';
+import type { TimerClock } from './util/clock.ts';
+
+export interface EngineCoreParts {
+  readonly config: ModelConfig;
+  readonly executor: Executor;
+  readonly kvCache: KvCacheManager;
+  readonly clock: TimerClock;
+  readonly schedulerOptions: Omit<SchedulerOptions, 'stopCheck' | 'listener'>;
+  readonly onSequenceEvent: SequenceListener | undefined;
+}
+
+export interface CoreStats {
+  readonly scheduler: SchedulerStats;
+  readonly kvCache: KvCacheStats;
+  readonly metrics: MetricsSnapshot;
+}
+
+interface Active {
+  readonly handler: SequenceHandler;
+  /** When the last token came, clock ms. */
+  lastTokenMs: number | undefined;
+}
+
+export class EngineCore {
+  readonly #scheduler: Scheduler;
+  readonly #loop: StepLoop;
+  readonly #kvCache: KvCacheManager;
+  readonly #clock: TimerClock;
+  readonly #metrics = new Metrics();
+  readonly #onSequenceEvent: SequenceListener | undefined;
+  /** Unfinished sequences by id. */
+  readonly #active = new Map<number, Active>();
+  #isClosed = false;
+
+  constructor(parts: EngineCoreParts) {
+    const { config, executor, kvCache, clock, schedulerOptions } = parts;
+    this.#kvCache = kvCache;
+    this.#clock = clock;
+    this.#onSequenceEvent = parts.onSequenceEvent;
+    this.#scheduler = new Scheduler(kvCache, clock, {
+      ...schedulerOptions,
+      stopCheck: (sequence, tokenId) => this.#acceptToken(sequence, tokenId),
+      listener: (event, sequence, atMs) => this.#onEvent(event, sequence, atMs),
+    });
+    const policy: RowPolicy = {
+      // A sequence that ended while its step was in flight has no handler any more; nobody looks at its rows.
+      rowsWanted: (id) => this.#active.get(id)?.handler.rowsWanted ?? 'next',
+      promptOf: (id) => this.#active.get(id)!.handler.sequence,
+    };
+    this.#loop = new StepLoop({
+      scheduler: this.#scheduler,
+      executor,
+      clock,
+      blockSize: kvCache.geometry.blockSize,
+      vocabSize: config.vocabSize,
+      hiddenSize: config.hiddenSize,
+      policy,
+      onRows: (rows) => this.#active.get(rows.id)?.handler.onRows(rows),
+    });
+  }
+
+  /** Queues sequences, all or none.
+   * @throws QueueFullError, ContextLengthError, EngineClosedError */
+  submit(handlers: readonly SequenceHandler[]): void {
+    if (this.#isClosed) throw new EngineClosedError();
+    const sequences = handlers.map(({ sequence }) => sequence);
+    for (const handler of handlers) this.#active.set(handler.sequence.id, { handler, lastTokenMs: undefined });
+    try {
+      this.#scheduler.addAll(sequences);
+    } catch (error) {
+      for (const { id } of sequences) this.#active.delete(id);
+      throw error;
+    }
+    this.#loop.wake();
+  }
+
+  abort(sequences: readonly Sequence[], reason?: unknown): void {
+    for (const { id } of sequences) this.#scheduler.abort(id, reason);
+  }
+
+  /** Runs `task` while no step is in flight. */
+  betweenSteps<T>(task: () => Promise<T>): Promise<T> {
+    return this.#loop.betweenSteps(task);
+  }
+
+  stats(): CoreStats {
+    return { scheduler: this.#scheduler.stats(), kvCache: this.#kvCache.stats(), metrics: this.#metrics.snapshot() };
+  }
+
+  /** Ends every sequence with an EngineClosedError and waits for the step in flight. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#scheduler.failAll(new EngineClosedError());
+    await this.#loop.close();
+  }
+
+  #acceptToken(sequence: Sequence, tokenId: number): 'stop' | 'length' | undefined {
+    const active = this.#active.get(sequence.id);
+    if (active === undefined) return undefined;
+    const nowMs = this.#clock.nowMs();
+    this.#metrics.onToken(active.lastTokenMs === undefined ? undefined : nowMs - active.lastTokenMs);
+    active.lastTokenMs = nowMs;
+    return active.handler.acceptToken(tokenId);
+  }
+
+  #onEvent(event: SequenceEvent, sequence: Sequence, atMs: number): void {
+    this.#metrics.onEvent(event, sequence, atMs);
+    const active = sequence.isFinished ? this.#active.get(sequence.id) : undefined;
+    if (active !== undefined) {
+      this.#active.delete(sequence.id);
+      active.handler.onEnd();
+    }
+    this.#onSequenceEvent?.(event, sequence, atMs);
+  }
+}

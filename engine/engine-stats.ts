@@ -1,0 +1,48 @@
+/** What `engine.stats()` tells. Counts are since the engine was loaded. */
+import type { CoreStats } from './engine-core.ts';
+import type { KernelBackend, MemoryUsage } from './kernels/kernel-backend.ts';
+import type { MetricsSnapshot } from './metrics.ts';
+
+export interface EngineStats extends MetricsSnapshot {
+  /** The backend really in use. */
+  readonly backend: string;
+  /** Threads that compute; 0 when the caller's does. */
+  readonly numThreads: number;
+  /** Sequences now. */
+  readonly numQueued: number;
+  readonly numRunning: number;
+  readonly numSteps: number;
+  readonly numPreemptions: number;
+  readonly kvCache: {
+    /** Blocks now: all that can hold tokens, those that sequences hold, and those with content a later prompt may use. */
+    readonly numBlocks: number;
+    readonly numUsedBlocks: number;
+    readonly numCachedBlocks: number;
+    /** Share of looked-up prompt tokens that were found, 0 to 1. */
+    readonly hitRate: number;
+  };
+  /** Bytes owned now, by purpose. */
+  readonly memory: MemoryUsage;
+}
+
+export function summarizeStats(
+  { scheduler, kvCache, metrics }: CoreStats,
+  { backend, numThreads }: { readonly backend: KernelBackend; readonly numThreads: number },
+): EngineStats {
+  return {
+    backend: backend.name,
+    numThreads,
+    numQueued: scheduler.numWaiting,
+    numRunning: scheduler.numRunning,
+    numSteps: scheduler.numSteps,
+    numPreemptions: scheduler.numPreemptions,
+    ...metrics,
+    kvCache: {
+      numBlocks: kvCache.numUsableBlocks,
+      numUsedBlocks: kvCache.used,
+      numCachedBlocks: kvCache.cached,
+      hitRate: kvCache.queries === 0 ? 0 : kvCache.hits / kvCache.queries,
+    },
+    memory: backend.memoryUsage(),
+  };
+}

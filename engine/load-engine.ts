@@ -1,0 +1,51 @@
+/** Everything `Engine.load` puts together before the first request: backend, model, memory, executor. */
+import { type EngineOptions, resolveEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
+import { createBackend } from './kernels/backend-registry.ts';
+import { KvCacheManager } from './kvcache/kv-cache-manager.ts';
+import { bytesPerKvBlock } from './kvcache/kv-cache-storage.ts';
+import { loadModel } from './loader/load-model.ts';
+import type { LoadedModel } from './loader/loaded-model.ts';
+import { createExecutor } from './runner/create-executor.ts';
+import type { Executor } from './runner/executor.ts';
+import { type AllocatedMemory, allocateModelMemory } from './runner/model-memory.ts';
+
+export interface LoadedEngine {
+  readonly model: LoadedModel;
+  readonly maxModelLen: number;
+  readonly memory: AllocatedMemory;
+  readonly executor: Executor;
+  readonly kvCache: KvCacheManager;
+}
+
+/** @throws what `Engine.load` says; nothing stays allocated then */
+export async function loadEngine(path: string, options: EngineOptions): Promise<LoadedEngine> {
+  const resolved = resolveEngineOptions(options);
+  const backend = await createBackend(resolved.backend);
+  try {
+    const { tokenizerPath, onProgress, signal } = options;
+    const model = await loadModel(path, backend, { tokenizerPath, onProgress, signal });
+    const maxModelLen = resolveMaxModelLen(options, model.config.contextLength);
+    const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs, numThreads } = resolved;
+    const { numLayers, numKvHeads, headDim, slidingWindow } = model.config;
+    const numBlocks = resolveNumBlocks(options, {
+      blocksPerSeq: Math.ceil(maxModelLen / blockSize),
+      bytesPerBlock: bytesPerKvBlock({ dtype: kvDtype, numLayers, numKvHeads, blockSize, headDim }),
+      maxNumSeqs,
+    });
+    const kvCache = new KvCacheManager({
+      numBlocks,
+      blockSize,
+      modelFingerprint: path,
+      slidingWindow,
+      enablePrefixCaching: options.enablePrefixCaching ?? true,
+    });
+    const sizes = { maxModelLen, blockSize, numBlocks, kvDtype, maxNumBatchedTokens, maxNumSeqs };
+    const memory = allocateModelMemory(backend, model.config, { ...sizes, maxLogitRows: maxNumSeqs });
+    const executor = createExecutor(backend, { ...model, memory: memory.memory }, numThreads);
+    await executor.start();
+    return { model, maxModelLen, memory, executor, kvCache };
+  } catch (error) {
+    await backend.close();
+    throw error;
+  }
+}
