@@ -54,8 +54,12 @@ async function run(prompt: string, options: RunOptions, isDefault: (flag: string
   const loadMs = performance.now() - loadStart;
   const stream = engine.generate(prompt, { ...sampling, parseSpecial: options.parseSpecial ?? false, signal });
   if (!options.json) {
-    if (options.echo) await print(prompt);
-    for await (const { text } of stream) await print(text);
+    // The prompt comes with the first token: a request that is refused leaves stdout empty.
+    let before = options.echo ? prompt : '';
+    for await (const { text } of stream) {
+      await print(before + text);
+      before = '';
+    }
     if (process.stdout.isTTY) await print('\n');
   }
   const result = await stream.result;

@@ -3,7 +3,8 @@
  * Source  gguf-spec.md, sections "LLM", "Attention", "RoPE"; llama.cpp's `llama-arch.cpp` for the yarn keys */
 import { type GgufMetadata, type GgufValue, gguf } from '../../formats/gguf/gguf-value.ts';
 import type { ModelConfig } from '../model/model-config.ts';
-import { inverseFrequencies, type RopeScaling, yarnAttentionFactor } from '../model/rotary.ts';
+import { inverseFrequencies, yarnAttentionFactor } from '../model/rotary.ts';
+import type { RopeScaling } from '../model/rotary-config.ts';
 
 /** @param architecture  what the file calls the family, which decides how its weights are laid out */
 export function ggufHyperparameters(config: ModelConfig, architecture: string): GgufMetadata {

@@ -6,9 +6,10 @@ import type { GgufFields } from '../../formats/gguf/gguf-fields.ts';
 import type { GgufFile } from '../../formats/gguf/open-gguf.ts';
 import { UnsupportedError } from '../errors.ts';
 import type { RopeStyle } from '../kernels/ops.ts';
-import { findConfigProblem, type ModelConfig, type RotaryConfig } from '../model/model-config.ts';
+import { findConfigProblem, type ModelConfig } from '../model/model-config.ts';
 import { findModelFamily } from '../model/model-registry.ts';
-import { type RopeScaling, yarnAttentionFactor } from '../model/rotary.ts';
+import { yarnAttentionFactor } from '../model/rotary.ts';
+import type { RopeScaling, RotaryConfig } from '../model/rotary-config.ts';
 import { GGUF_NAMES } from './weight-names.ts';
 
 /** How each architecture's weights expect heads to be rotated. Converters permute Llama's q and k so that pairs are

@@ -5,7 +5,8 @@ import type { HfConfig, HfRopeScaling } from '../../formats/hf/hf-config.ts';
 import { UnsupportedError } from '../errors.ts';
 import { findConfigProblem, type ModelConfig } from '../model/model-config.ts';
 import { findModelFamily } from '../model/model-registry.ts';
-import { type RopeScaling, yarnAttentionFactor } from '../model/rotary.ts';
+import { yarnAttentionFactor } from '../model/rotary.ts';
+import type { RopeScaling } from '../model/rotary-config.ts';
 
 /** Which field of the file feeds a hyperparameter, so that a complaint names the field. */
 const FIELDS: Readonly<Record<string, string>> = {

@@ -1,16 +1,6 @@
 /** A model's hyperparameters under one set of names, whatever file they came from, and the checks that make them
  * safe to compute with. Knows nothing of files; the loader fills it and turns a complaint into a `FormatError`. */
-import type { RopeStyle } from '../kernels/ops.ts';
-import type { RopeScaling } from './rotary.ts';
-
-export interface RotaryConfig {
-  readonly style: RopeStyle;
-  /** How many of a head's dimensions are rotated; even, at most `headDim`. */
-  readonly numRotaryDims: number;
-  /** Base of the geometric series of wavelengths ("rope theta"). */
-  readonly theta: number;
-  readonly scaling: RopeScaling;
-}
+import type { RotaryConfig } from './rotary-config.ts';
 
 export interface ModelConfig {
   /** Key into the registry of families: 'llama', 'qwen2', ... */

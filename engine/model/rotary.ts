@@ -3,32 +3,7 @@
  * Every scaling scheme changes only two things: how fast each pair of dimensions turns (its inverse frequency), and
  * a common factor on the rotated values. So all of them end here, and no kernel knows that they exist.
  * Everything is computed in float64 and rounded once, on writing to the table. */
-import type { RotaryConfig } from './model-config.ts';
-
-export type RopeScaling =
-  | { readonly kind: 'none' }
-  /** Positions divided by `factor` (Chen et al. 2023, "Position Interpolation"). */
-  | { readonly kind: 'linear'; readonly factor: number }
-  /** Slow pairs divided by `factor`, fast pairs kept, a ramp between (Llama 3.1). */
-  | {
-      readonly kind: 'llama3';
-      readonly factor: number;
-      readonly lowFreqFactor: number;
-      readonly highFreqFactor: number;
-      readonly originalContextLength: number;
-    }
-  /** The ramp counted in turns over the original context, and a temperature (Peng et al. 2023, "YaRN"). */
-  | {
-      readonly kind: 'yarn';
-      readonly factor: number;
-      readonly originalContextLength: number;
-      readonly betaFast: number;
-      readonly betaSlow: number;
-      /** Multiplies cosines and sines. */
-      readonly attentionFactor: number;
-    }
-  /** Each pair's frequency divided by its own factor, as a GGUF file's `rope_freqs.weight` stores it. */
-  | { readonly kind: 'factors'; readonly factors: readonly number[] };
+import type { RopeScaling, RotaryConfig } from './rotary-config.ts';
 
 /** YaRN's recommended temperature for a context `factor` times longer (eq. 22). */
 export function yarnAttentionFactor(factor: number): number {

@@ -1,6 +1,7 @@
 /** One sequence through a model, without scheduler, sampling or threads: the shortest way from token ids to logits, and
  * a readable example of how a `ForwardBatch` is made. */
 
+import { NonFiniteLogitsError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import type { KvDType } from '../kvcache/kv-cache-storage.ts';
 import type { ForwardBatch } from '../model/forward-batch.ts';
@@ -58,7 +59,8 @@ export async function* scoreTokens(
         yield { rows };
         continue;
       }
-      const next = Math.max(0, argmax(rows.subarray(-config.vocabSize)));
+      const next = argmax(rows.subarray(-config.vocabSize));
+      if (next === -1) throw new NonFiniteLogitsError('the model gave no finite logit');
       ids.push(next);
       yield { rows, next };
     }

@@ -27,7 +27,10 @@ const model = decodePlan(plan, findModelFamily(plan.config.architecture), hostBu
 
 export default function runPart({ part, size }: StepTask): void {
   try {
-    if (size === undefined) return barrier.wait();
+    if (size === undefined) {
+      barrier.wait();
+      return;
+    }
     runStep(
       referencePartOps({ index: part, count: numThreads }, () => barrier.wait()),
       model,

@@ -1,7 +1,7 @@
 /** Shapes of models to make up: those of published ones, and any of one's own. */
 import { InvalidArgumentError } from '../errors.ts';
 import { findConfigProblem, type ModelConfig } from '../model/model-config.ts';
-import type { RopeScaling } from '../model/rotary.ts';
+import type { RopeScaling } from '../model/rotary-config.ts';
 import { MIN_VOCAB_SIZE } from './synthetic-vocabulary.ts';
 
 export interface ModelShape {

@@ -8,7 +8,7 @@ import { parseJson } from '../../../formats/json/parse-json.ts';
 import { openSafetensors } from '../../../formats/safetensors/open-safetensors.ts';
 import { entry, ggufBytes, info, str, u8, u32, u64 } from './support/gguf-bytes.ts';
 import { safetensorsBytes } from './support/safetensors-bytes.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const COUNT = 60_000;

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectModel } from '../../../formats/detect.ts';
 import { ggufBytes } from './support/gguf-bytes.ts';
-import { formatError } from './support/rejection.ts';
+import { formatError } from '../../helpers/rejection.ts';
 import { safetensorsBytes } from './support/safetensors-bytes.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

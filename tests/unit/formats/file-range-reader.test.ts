@@ -7,8 +7,8 @@ import { detectModel } from '../../../formats/detect.ts';
 import { FileRangeReader } from '../../../formats/file-range-reader.ts';
 import { openGguf } from '../../../formats/gguf/open-gguf.ts';
 import { openSafetensors } from '../../../formats/safetensors/open-safetensors.ts';
-import { formatError, rejection } from './support/rejection.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { formatError, rejection } from '../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const onWindows = process.platform === 'win32';

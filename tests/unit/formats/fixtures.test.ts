@@ -16,7 +16,7 @@ import {
 } from '../../../formats/index.ts';
 import type { StoredTensor, TensorFile } from '../../../formats/tensor-file.ts';
 import { fixturePath, hasFixtures, readF32, sharedModelPath, skipNote } from '../../helpers/fixtures.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { formatFailure } from '../../../formats/format-failure.ts';
 import { openGguf } from '../../../formats/gguf/open-gguf.ts';
 import { entry, ggufBytes, u8 } from './support/gguf-bytes.ts';
-import { formatError } from './support/rejection.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { formatError } from '../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const where = (field: string) => ({ file: 'f', byteOffset: 3, field });

@@ -18,8 +18,8 @@ import { openSafetensors } from '../../../formats/safetensors/open-safetensors.t
 import { writeSafetensors, writeShardedSafetensors } from '../../../formats/safetensors/write-safetensors.ts';
 import { readTensor, type TensorFile } from '../../../formats/tensor-file.ts';
 import { fixturePath, hasFixtures, sharedModelPath, skipNote } from '../../helpers/fixtures.ts';
-import { type Mutation, mutations } from './support/mutations.ts';
-import { useTemporaryFolder } from './support/temporary-folder.ts';
+import { type Mutation, mutations } from '../../helpers/mutations.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

@@ -1,12 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { RotaryConfig } from '../../../engine/model/model-config.ts';
-import {
-  buildRotaryTable,
-  inverseFrequencies,
-  type RopeScaling,
-  yarnAttentionFactor,
-} from '../../../engine/model/rotary.ts';
+import { buildRotaryTable, inverseFrequencies, yarnAttentionFactor } from '../../../engine/model/rotary.ts';
+import type { RopeScaling, RotaryConfig } from '../../../engine/model/rotary-config.ts';
 import { fixturePath, hasFixtures, readF32, skipNote } from '../../helpers/fixtures.ts';
 
 const rotary = (scaling: RopeScaling, numRotaryDims = 128, theta = 500_000): RotaryConfig => ({

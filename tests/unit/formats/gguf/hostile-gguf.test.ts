@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
 import { entry, type FileParts, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
-import { formatError } from '../support/rejection.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { formatError } from '../../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const array = (type: number, count: number | bigint, ...values: Buffer[]) => [u32(type), u64(count), ...values];

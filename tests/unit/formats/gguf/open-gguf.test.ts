@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../../../../engine/errors.ts';
 import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
 import { entry, type FileParts, f32, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const array = (type: number, count: number | bigint, ...values: Buffer[]) => [u32(type), u64(count), ...values];

@@ -5,8 +5,8 @@ import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
 import { formatSplitName, parseSplitName } from '../../../../formats/gguf/split-name.ts';
 import { writeGguf } from '../../../../formats/gguf/write-gguf.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
-import { formatError } from '../support/rejection.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { formatError } from '../../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

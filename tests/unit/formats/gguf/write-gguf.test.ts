@@ -10,8 +10,8 @@ import { ggmlByteLength } from '../../../../formats/gguf/tensor-layout.ts';
 import { type GgufContents, writeGguf } from '../../../../formats/gguf/write-gguf.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
 import { entry, f32, ggufBytes, info, str, u32 } from '../support/gguf-bytes.ts';
-import { rejection } from '../support/rejection.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { rejection } from '../../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

@@ -7,8 +7,8 @@ import { readHfConfig } from '../../../../formats/hf/hf-config.ts';
 import { readHfTokenizerConfig } from '../../../../formats/hf/tokenizer-config.ts';
 import { readJsonFile } from '../../../../formats/json/read-json-file.ts';
 import { hasFixtures, sharedModelPath, skipNote } from '../../../helpers/fixtures.ts';
-import { formatError, rejection } from '../support/rejection.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { formatError, rejection } from '../../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 

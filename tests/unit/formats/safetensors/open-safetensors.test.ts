@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../../formats/safetensors/open-safetensors.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
-import { formatError } from '../support/rejection.ts';
+import { formatError } from '../../../helpers/rejection.ts';
 import { described, safetensorsBytes } from '../support/safetensors-bytes.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const open = async (bytes: Uint8Array) => openSafetensors(await folder.put('model.safetensors', bytes));

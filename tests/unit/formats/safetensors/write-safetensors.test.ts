@@ -6,8 +6,8 @@ import { InvalidArgumentError } from '../../../../engine/errors.ts';
 import { openSafetensors } from '../../../../formats/safetensors/open-safetensors.ts';
 import { writeSafetensors, writeShardedSafetensors } from '../../../../formats/safetensors/write-safetensors.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
-import { rejection } from '../support/rejection.ts';
-import { useTemporaryFolder } from '../support/temporary-folder.ts';
+import { rejection } from '../../../helpers/rejection.ts';
+import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const BYTES_PER_ELEMENT = { f32: 4, f16: 2, bf16: 2, i64: 8, u8: 1, f8_e4m3: 1 } as const;

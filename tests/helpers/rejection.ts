@@ -1,5 +1,5 @@
 /** What a promise rejects with; fails the test when it does not. */
-import { FormatError } from '../../../../engine/errors.ts';
+import { FormatError } from '../../engine/errors.ts';
 
 export async function rejection(promise: Promise<unknown>): Promise<unknown> {
   let value: unknown;

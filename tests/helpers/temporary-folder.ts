@@ -15,7 +15,7 @@ export interface TemporaryFolder {
 export function useTemporaryFolder(): TemporaryFolder {
   let folder = '';
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'quern-formats-'));
+    folder = await mkdtemp(join(tmpdir(), 'quern-test-'));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
   const at = (name: string) => join(folder, name);

@@ -1,0 +1,115 @@
+/** 128-bit SIMD instructions, under the names of the specification. Only those that kernels use; each is checked against
+ * plain JavaScript in tests/unit/kernels/wasm/simd.test.ts.
+ *
+ * A v128 is 16 bytes that each instruction reads in its own way: i8x16, i16x8, i32x4, f32x4, f64x2.
+ * Source  WebAssembly specification, section 5.4.8; relaxed SIMD: opcodes 0x100 and up */
+import { type Expression, expression, type F32, type F64, type I32, type Statement, statement, type V128 } from './code.ts';
+import { unsignedLeb128 } from './leb128.ts';
+import { memoryArgument } from './memory-access.ts';
+
+const simd = (opcode: number) => [0xfd, unsignedLeb128(opcode)] as const;
+
+const unary =
+  (opcode: number) =>
+  (a: V128): V128 =>
+    expression('v128', a.code, simd(opcode));
+
+const binary =
+  (opcode: number) =>
+  (a: V128, b: V128): V128 =>
+    expression('v128', a.code, b.code, simd(opcode));
+
+const ternary =
+  (opcode: number) =>
+  (a: V128, b: V128, c: V128): V128 =>
+    expression('v128', a.code, b.code, c.code, simd(opcode));
+
+/** Shifts every lane by the same number of bits. */
+const shift =
+  (opcode: number) =>
+  (a: V128, bits: number): V128 =>
+    expression('v128', a.code, 0x41, unsignedLeb128(bits), simd(opcode));
+
+const load =
+  (opcode: number) =>
+  (address: I32, byteOffset = 0): V128 =>
+    expression('v128', address.code, simd(opcode), memoryArgument(byteOffset));
+
+const constant = (lanes: Float32Array | Int32Array | Int16Array | Int8Array): V128 =>
+  expression('v128', simd(12), [...new Uint8Array(lanes.buffer)]);
+
+export const v128 = {
+  load: load(0),
+  store: (address: I32, value: V128, byteOffset = 0): Statement =>
+    statement(address.code, value.code, simd(11), memoryArgument(byteOffset)),
+  /** One 32-bit number in all lanes. */
+  load32Splat: load(9),
+  /** One 32-bit number in lane 0, zeros in the others. */
+  load32Zero: load(92),
+  /** Bytes 0 to 15 are a's, 16 to 31 are b's; `lanes` says which of them make the result. */
+  shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 =>
+    expression('v128', a.code, b.code, simd(13), lanes),
+  and: binary(78),
+  or: binary(80),
+} as const;
+
+export const i8x16 = {
+  splat: (value: number): V128 => constant(new Int8Array(16).fill(value)),
+  narrowI16x8S: binary(101),
+} as const;
+
+export const i16x8 = {
+  splat: (value: number): V128 => constant(new Int16Array(8).fill(value)),
+  /** Loads 8 bytes and widens each to a signed lane. */
+  load8x8S: load(1),
+  add: binary(142),
+  mul: binary(149),
+  shl: shift(139),
+  shrS: shift(140),
+  shrU: shift(141),
+  narrowI32x4S: binary(133),
+  extaddPairwiseI8x16S: unary(124),
+  /** Signed bytes of a times bytes of b from 0 to 127, products of neighbours added: the same for every implementation
+   * as long as b stays below 128 and the sum within 16 bits. */
+  relaxedDotI8x16I7x16S: binary(0x112),
+} as const;
+
+export const i32x4 = {
+  splat: (value: number): V128 => constant(new Int32Array(4).fill(value)),
+  /** Loads 8 bytes and widens each pair to an unsigned lane. */
+  load16x4U: load(5),
+  add: binary(174),
+  sub: binary(177),
+  shl: shift(171),
+  shrS: shift(172),
+  extaddPairwiseI16x8S: unary(126),
+  /** Products of signed 16-bit lanes, neighbours added. */
+  dotI16x8S: binary(186),
+  truncSatF32x4S: unary(248),
+  extractLane: (a: V128, lane: number): I32 => expression('i32', a.code, simd(27), lane),
+} as const;
+
+export const f32x4 = {
+  constant: (value: number): V128 => constant(new Float32Array(4).fill(value)),
+  splat: (a: F32): V128 => expression('v128', a.code, simd(19)),
+  extractLane: (a: V128, lane: number): F32 => expression('f32', a.code, simd(31), lane),
+  add: binary(228),
+  sub: binary(229),
+  mul: binary(230),
+  div: binary(231),
+  min: binary(232),
+  max: binary(233),
+  abs: unary(224),
+  neg: unary(225),
+  /** Rounds to the nearest whole number, ties to even. */
+  nearest: unary(106),
+  convertI32x4S: unary(250),
+  /** a * b + c, with one rounding or two as the machine likes. */
+  relaxedMadd: ternary(0x105),
+} as const;
+
+export const f64x2 = {
+  add: binary(240),
+  promoteLowF32x4: unary(95),
+  extractLane: (a: V128, lane: number): F64 => expression('f64', a.code, simd(33), lane),
+} as const satisfies Record<string, (...args: never[]) => Expression<'v128' | 'f64'>>;
