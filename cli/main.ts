@@ -10,6 +10,7 @@ import { addRunCommand } from './commands/run.ts';
 import { addSynthCommand } from './commands/synth.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { printable } from './printable.ts';
 import { endQuietlyOnClosedPipe, note } from './terminal.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
@@ -46,7 +47,8 @@ export function buildProgram(): Command {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const code = exitCodeOf(error);
-  if (QuernError.isInstance(error)) note(`quern: ${error.message}`);
+  // A message may quote a file, and a file may hold what steers a terminal.
+  if (QuernError.isInstance(error)) note(`quern: ${printable(error.message)}`);
   else note(`quern: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return code;
 }

@@ -62,6 +62,6 @@ function report(output: string, result: QuantizeResult, seconds: number): void {
   const rate = result.sourceBytes / 2 ** 20 / seconds;
   note(
     `${output}: ${formatBytes(result.sourceBytes)} -> ${formatBytes(result.outputBytes)} in ${seconds.toFixed(1)} s ` +
-      `(${rate.toFixed(0)} MiB/s); tensors: ${types.join(', ')}`,
+      `(${rate.toFixed(0)} MiB/s); tensors: ${types.join(', ') || 'none'}`,
   );
 }

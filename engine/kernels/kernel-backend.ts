@@ -1,5 +1,5 @@
-/** What a backend must offer. Ops run in the order they are called and return nothing; only `download` and `sync`
- * are asynchronous, so that CPU and GPU share one contract. Kernels see tensors, never files or sequences. */
+/** What a backend must offer. Ops run in the order they are called and return nothing; only `download`,
+ * `readBytes` and `sync` are asynchronous, so that CPU and GPU share one contract. Kernels see tensors, never files or sequences. */
 import type { DType, FloatDType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -20,6 +20,10 @@ export type KernelOps = { readonly [Name in OpName]: (args: OpArgs[Name]) => voi
 export interface KernelBackend extends KernelOps {
   readonly name: string;
 
+  /** Names how the bytes of a KV page lie and the arithmetic that made them, and changes with either: pages that
+   * `readBytes` gave may be written back, by another process too, under an equal name and this one only. */
+  readonly kvPageLayout: string;
+
   /** `true`, or a sentence saying why this backend cannot run the op on these arguments. */
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string;
 
@@ -35,6 +39,16 @@ export interface KernelBackend extends KernelOps {
 
   /** Resolves to the values of an f32 tensor, after every op called before. */
   download(tensor: Tensor): Promise<Float32Array>;
+
+  /** Fills `target` with a KV tensor's bytes from `byteOffset`, as every op called before leaves them; what is called
+   * after it does not show. Entry b of the outermost dimension, a page, takes the bytes b * P to (b + 1) * P with
+   * P = byteLength / shape[0]; how they lie inside is the backend's own affair.
+   * @throws InvalidArgumentError when the range leaves the tensor */
+  readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void>;
+
+  /** Puts bytes that `readBytes` gave into a KV tensor, in op order. `source` may change once this returns.
+   * @throws InvalidArgumentError when the range leaves the tensor */
+  writeBytes(tensor: Tensor, byteOffset: number, source: Uint8Array): void;
 
   /** Resolves when every op called before has run. */
   sync(): Promise<void>;

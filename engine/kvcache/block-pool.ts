@@ -6,9 +6,9 @@
  *      +------- free (last) -------+<------- free -------+
  *
  * A block keeps its hash when it becomes free: it is then both free and cached, and either a prefix hit takes it back
- * (`touch`) or `allocate` evicts it. Invariants: a block is on the free list exactly when its count is 0;
- * numFree + numUsed = numUsableBlocks. Block 0, the null block, is in neither: it is never given out, stands in tables
- * for "no block here", and makes every table entry a page that exists.
+ * (`touch`) or `allocate` evicts it. A free block can also be given content from elsewhere (`adopt`). Invariants: a block
+ * is on the free list exactly when its count is 0; numFree + numUsed = numUsableBlocks. Block 0, the null block, is in
+ * neither: it is never given out, stands in tables for "no block here", and makes every table entry a page that exists.
  * Knows no tokens, sequences or tables. */
 import { InvalidArgumentError } from '../errors.ts';
 import type { BlockHash } from './block-hash.ts';
@@ -123,11 +123,31 @@ export class BlockPool {
     this.#numCached++;
   }
 
+  /** Says what a free block without content is about to hold, and leaves it free. It keeps its place in the order of
+   * reuse: the last of `emptyBlockIds` comes just before all content that is here already. */
+  adopt(blockId: number, hash: BlockHash): void {
+    if (!this.isEmpty(blockId)) {
+      throw new InvalidArgumentError('blockId', `block ${blockId} must be free and without a hash to be adopted`);
+    }
+    this.#hashes[blockId] = hash;
+    this.#numCached++;
+  }
+
   /** Forgets what a block holds. */
   clearHash(blockId: number): void {
     if (this.#hashes[blockId] === NO_HASH) return;
     this.#hashes[blockId] = NO_HASH;
     this.#numCached--;
+  }
+
+  /** True for a free block that holds nothing. */
+  isEmpty(blockId: number): boolean {
+    return this.#freeBlocks.has(blockId) && this.#hashes[blockId] === NO_HASH;
+  }
+
+  /** The free blocks that hold nothing, in the order of reuse. */
+  emptyBlockIds(): number[] {
+    return this.freeBlockIds().filter((blockId) => this.#hashes[blockId] === NO_HASH);
   }
 
   /** The free blocks, in the order of reuse. */

@@ -8,6 +8,7 @@ import { ContextLengthError, InvalidArgumentError } from '../errors.ts';
 import { BlockGeometry } from './block-geometry.ts';
 import { BlockPool, NULL_BLOCK_ID } from './block-pool.ts';
 import { BlockTable } from './block-table.ts';
+import { CachedContent } from './cached-content.ts';
 import type {
   AllocateOptions,
   BlockCopy,
@@ -23,6 +24,8 @@ export class KvCacheManager {
   readonly geometry: BlockGeometry;
   /** Blocks to keep free when admitting. */
   readonly watermarkBlocks: number;
+  /** The cached blocks as something to copy out and to add to. Absent without prefix caching. */
+  readonly cachedContent: CachedContent | undefined;
   readonly #pool: BlockPool;
   readonly #prefixCache: PrefixCache | undefined;
   readonly #tables = new Map<number, BlockTable>();
@@ -45,6 +48,7 @@ export class KvCacheManager {
       ...(evictionPolicy && { evictionPolicy }),
       onEvict: (blockId, hash) => prefixCache?.remove(blockId, hash),
     });
+    this.cachedContent = prefixCache && new CachedContent(this.#pool, prefixCache);
     this.watermarkBlocks = Math.floor(watermark * this.#pool.numUsableBlocks);
   }
 

@@ -2,7 +2,7 @@
  *
  * Every full, computed block has an entry under its chained hash. Entries form chains through `parentId`:
  *
- *   salt ''                       entry 1            entry 2            entry 5
+ *   tag of salt ''                entry 1            entry 2            entry 5
  *   (parentId of first blocks) <- [The cat sat] <--- [on the mat] <---- [and slept]
  *                                  blocks 4, 17       block 9            block 3
  *                                                ^--- [on the hat]  entry 6, block 11
@@ -12,19 +12,27 @@
  * harmless. Entry ids are never used twice: the children of an entry that is gone can no longer be found.
  * Several blocks may hold equal content (sequences that computed it side by side). Owns no reference counts. */
 import { type BlockHash, hashBlock, hashRoot } from './block-hash.ts';
+import { saltTag } from './salt-tag.ts';
 
 /** A position in a chain of blocks: what the next block's hash and verification build on. */
 export interface ChainLink {
   readonly hash: BlockHash;
-  /** The entry's id; for the root of a chain, its cache salt. */
+  /** The entry's id; for the root of a chain, the tag of its cache salt. */
   readonly id: number | string;
   /** Blocks that hold the content now: none when it was evicted; absent for the root of a chain. */
   readonly blockIds?: readonly number[];
 }
 
-interface CacheEntry extends ChainLink {
+/** An entry as others may look at it. */
+export interface CachedBlock extends ChainLink {
+  /** The link before it: an entry's id, or the salt's tag for the first block of a chain. */
   readonly parentId: number | string;
+  /** The block's own tokens, `blockSize` of them. */
   readonly tokenIds: Int32Array;
+  readonly blockIds: readonly number[];
+}
+
+interface CacheEntry extends CachedBlock {
   readonly blockIds: number[];
 }
 
@@ -57,24 +65,42 @@ export class PrefixCache {
 
   /** Where the chains of one salt begin. */
   root(cacheSalt: string): ChainLink {
-    return { hash: hashRoot(this.#modelFingerprint, cacheSalt), id: cacheSalt };
+    return this.rootOfTag(saltTag(cacheSalt));
+  }
+
+  /** The same for who knows the salt's tag only. */
+  rootOfTag(tag: string): ChainLink {
+    return { hash: hashRoot(this.#modelFingerprint, tag), id: tag };
   }
 
   /** The longest cached prefix of the first `numTokens` token ids, in whole blocks. At most `numTokens` - 1 tokens are
    * matched: the last one is always computed, as its row gives the logits. */
   match(tokenIds: Int32Array, numTokens: number, cacheSalt: string): PrefixMatch {
-    const blockIds: number[] = [];
-    const links: ChainLink[] = [];
+    const links = this.chain(tokenIds, numTokens - 1, cacheSalt);
+    return { blockIds: links.map(({ blockIds }) => blockIds[0]!), links };
+  }
+
+  /** The full blocks of the first `numTokens` token ids, up to the first that is not cached. */
+  chain(tokenIds: Int32Array, numTokens: number, cacheSalt: string): CachedBlock[] {
+    const chain: CachedBlock[] = [];
     let parent = this.root(cacheSalt);
-    for (let start = 0; start + this.#blockSize < numTokens; start += this.#blockSize) {
-      const hash = this.#hashBlock(parent.hash, tokenIds, start, start + this.#blockSize);
-      const entry = this.#find(hash, parent, tokenIds, start);
+    for (let start = 0; start + this.#blockSize <= numTokens; start += this.#blockSize) {
+      const entry = this.child(parent, tokenIds, start);
       if (entry === undefined) break;
-      blockIds.push(entry.blockIds[0]!);
-      links.push(entry);
+      chain.push(entry);
       parent = entry;
     }
-    return { blockIds, links };
+    return chain;
+  }
+
+  /** What is cached of the `blockSize` tokens from `start`, which follow `parent`. */
+  child(parent: ChainLink, tokenIds: Int32Array, start = 0): CachedBlock | undefined {
+    return this.#find(this.#hashBlock(parent.hash, tokenIds, start, start + this.#blockSize), parent, tokenIds, start);
+  }
+
+  /** Every entry, in no order that means anything. */
+  *entries(): Generator<CachedBlock> {
+    for (const sameHash of this.#entries.values()) yield* sameHash;
   }
 
   /** Remembers that `blockId` holds the `blockSize` tokens from `start`, which follow `parent`. Returns their link, or

@@ -101,14 +101,23 @@ export function resolveShape(name: string, overrides: ShapeOverrides = {}): Mode
   const resolved = { ...shape, headDim };
   const found = findConfigProblem(shapeConfig(resolved));
   if (found !== undefined) throw new InvalidArgumentError(found.field, found.problem);
-  const minVocabSize = MIN_VOCAB_SIZE + resolved.numSpecialTokens;
-  if (resolved.vocabSize < minVocabSize) {
+  checkVocabSize(resolved);
+  return resolved;
+}
+
+/** Every token of a made-up vocabulary is held in memory while the file is written; published ones have up to 262,144. */
+const MAX_VOCAB_SIZE = 2 ** 20;
+
+function checkVocabSize({ vocabSize, numSpecialTokens }: ModelShape): void {
+  const minVocabSize = MIN_VOCAB_SIZE + numSpecialTokens;
+  if (vocabSize < minVocabSize) {
     throw new InvalidArgumentError(
       'vocabSize',
-      `${resolved.vocabSize} is below ${minVocabSize}: one token for each byte, and ${resolved.numSpecialTokens} special ones`,
+      `${vocabSize} is below ${minVocabSize}: one token for each byte, and ${numSpecialTokens} special ones`,
     );
   }
-  return resolved;
+  if (vocabSize > MAX_VOCAB_SIZE)
+    throw new InvalidArgumentError('vocabSize', `${vocabSize} is above ${MAX_VOCAB_SIZE}`);
 }
 
 /** The same in the engine's words. GGUF's Llama rotates neighbouring dimensions. */

@@ -2,10 +2,21 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InvalidArgumentError, QuernError, ShapeError } from '../../engine/errors.ts';
 import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
+import { KV_DTYPES } from '../../engine/kernels/ops.ts';
+import type { Tensor } from '../../engine/tensor/tensor.ts';
 import { randomValues } from '../helpers/arbitraries-kernels.ts';
-import { findMismatch } from './compare.ts';
+import { findBitDifference, findMismatch } from './compare.ts';
+import { withWorkspace } from './workspace.ts';
 
 const NOTHING = { weights: 0, kv: 0, scratch: 0 };
+
+/** Three pages of four tokens, two heads of 32. */
+const CACHE_SHAPE = [3, 2, 4, 32];
+
+interface Caches {
+  readonly keyCache: Tensor;
+  readonly valueCache: Tensor;
+}
 
 export function describeMemory(name: string, factory: () => KernelBackend | Promise<KernelBackend>): void {
   describe(`memory of backend ${name}`, () => {
@@ -104,6 +115,64 @@ export function describeMemory(name: string, factory: () => KernelBackend | Prom
       expect(() => backend.add({ a, b, out: a })).toThrow(ShapeError);
       expect(backend.supports('add', { a, b, out: a })).toMatch(/add/);
       expect(backend.supports('add', { a, b: a, out: a })).toBe(true);
+    });
+
+    it.each(KV_DTYPES)('moves a KV page of %s to another cache as bytes, and nothing else', async (dtype) => {
+      expect(backend.kvPageLayout).not.toBe('');
+      await withWorkspace(backend, async (work) => {
+        const [from, to] = [0, 1].map(() => ({
+          keyCache: work.zeros(dtype, CACHE_SHAPE),
+          valueCache: work.zeros(dtype, CACHE_SHAPE),
+        })) as [Caches, Caches];
+        const [k, v] = [1, 2].map((seed) => work.floats([4, 2, 32], randomValues(seed, 4 * 2 * 32))) as [Tensor, Tensor];
+        const args = { k, v, ...from, slotMapping: work.ints([4], [4, 5, 6, 7]) };
+        if (backend.supports('writeKv', args) !== true) return;
+        backend.writeKv(args);
+        const pageBytes = from.keyCache.byteLength / CACHE_SHAPE[0]!;
+        for (const cache of ['keyCache', 'valueCache'] as const) {
+          const before = new Uint8Array(to[cache].byteLength);
+          await backend.readBytes(to[cache], 0, before);
+          const page = new Uint8Array(pageBytes);
+          await backend.readBytes(from[cache], pageBytes, page);
+          backend.writeBytes(to[cache], 2 * pageBytes, page);
+          before.set(page, 2 * pageBytes);
+          page.fill(0);
+          const after = new Uint8Array(to[cache].byteLength);
+          await backend.readBytes(to[cache], 0, after);
+          expect(after).toEqual(before);
+        }
+        const attend = async (caches: Caches, block: number): Promise<Float32Array> => {
+          const out = work.output([1, 4, 32]);
+          work.run('pagedAttention', {
+            q: work.floats([1, 4, 32], randomValues(3, 4 * 32)),
+            ...caches,
+            blockTables: work.ints([1, 1], [block]),
+            queryStartLoc: work.ints([2], [0, 1]),
+            seqLens: work.ints([1], [4]),
+            scale: 0.5,
+            slidingWindow: undefined,
+            softCap: undefined,
+            out,
+          });
+          return work.read(out);
+        };
+        expect(findBitDifference(await attend(to, 2), await attend(from, 1))).toBeUndefined();
+      });
+    });
+
+    it('refuses bytes outside a tensor', async () => {
+      const tensor = backend.allocate('f32', [2, 1, 1, 4], 'kv');
+      for (const [byteOffset, byteLength] of [
+        [-1, 1],
+        [0.5, 1],
+        [0, 33],
+        [32, 1],
+        [Number.NaN, 0],
+      ] as const) {
+        const bytes = new Uint8Array(byteLength);
+        await expect(backend.readBytes(tensor, byteOffset, bytes)).rejects.toThrow(InvalidArgumentError);
+        expect(() => backend.writeBytes(tensor, byteOffset, bytes)).toThrow(InvalidArgumentError);
+      }
     });
 
     it('does nothing after close', async () => {

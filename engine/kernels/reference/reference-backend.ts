@@ -24,6 +24,7 @@ const WEIGHT_CHUNK_BYTES = 4 * 1024 * 1024;
 
 export class ReferenceBackend implements KernelBackend {
   readonly name = REFERENCE_OWNER;
+  readonly kvPageLayout = 'rows-1';
   readonly #purposes = new Map<HostBuffer, MemoryPurpose>();
   readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
   #isClosed = false;
@@ -115,6 +116,14 @@ export class ReferenceBackend implements KernelBackend {
     return new Float32Array(floatsOf(tensor));
   }
 
+  async readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void> {
+    target.set(this.#range('readBytes', tensor, { byteOffset, byteLength: target.byteLength }));
+  }
+
+  writeBytes(tensor: Tensor, byteOffset: number, source: Uint8Array): void {
+    this.#range('writeBytes', tensor, { byteOffset, byteLength: source.byteLength }).set(source);
+  }
+
   async sync(): Promise<void> {
     this.#expectOpen();
   }
@@ -141,6 +150,19 @@ export class ReferenceBackend implements KernelBackend {
       buffer.release();
     }
     this.#purposes.clear();
+  }
+
+  /** A range of the tensor's own bytes. */
+  #range(what: string, tensor: Tensor, range: { readonly byteOffset: number; readonly byteLength: number }): Uint8Array {
+    this.#expectOpen();
+    const buffer = this.#expectOwned(`${what} tensor`, tensor);
+    const { byteOffset, byteLength } = range;
+    if (!Number.isSafeInteger(byteOffset) || byteOffset < 0 || byteOffset + byteLength > tensor.byteLength) {
+      const rule = `bytes ${byteOffset} to ${byteOffset + byteLength} leave ${tensor}, which has ${tensor.byteLength}`;
+      throw new InvalidArgumentError(`${what} byteOffset`, rule);
+    }
+    const start = tensor.byteOffset + byteOffset;
+    return buffer.bytes.subarray(start, start + byteLength);
   }
 
   #expectOpen(): void {

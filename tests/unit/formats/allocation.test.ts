@@ -6,9 +6,9 @@ import { openGguf } from '../../../formats/gguf/open-gguf.ts';
 import { MAX_NESTED_ARRAYS } from '../../../formats/gguf/read-value.ts';
 import { parseJson } from '../../../formats/json/parse-json.ts';
 import { openSafetensors } from '../../../formats/safetensors/open-safetensors.ts';
+import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 import { entry, ggufBytes, info, str, u8, u32, u64 } from './support/gguf-bytes.ts';
 import { safetensorsBytes } from './support/safetensors-bytes.ts';
-import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 const COUNT = 60_000;

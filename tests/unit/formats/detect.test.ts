@@ -2,10 +2,10 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { detectModel } from '../../../formats/detect.ts';
-import { ggufBytes } from './support/gguf-bytes.ts';
 import { formatError } from '../../helpers/rejection.ts';
-import { safetensorsBytes } from './support/safetensors-bytes.ts';
 import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
+import { ggufBytes } from './support/gguf-bytes.ts';
+import { safetensorsBytes } from './support/safetensors-bytes.ts';
 
 const folder = useTemporaryFolder();
 

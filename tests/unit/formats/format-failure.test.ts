@@ -2,9 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { formatFailure } from '../../../formats/format-failure.ts';
 import { openGguf } from '../../../formats/gguf/open-gguf.ts';
-import { entry, ggufBytes, u8 } from './support/gguf-bytes.ts';
 import { formatError } from '../../helpers/rejection.ts';
 import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
+import { entry, ggufBytes, u8 } from './support/gguf-bytes.ts';
 
 const folder = useTemporaryFolder();
 const where = (field: string) => ({ file: 'f', byteOffset: 3, field });

@@ -105,6 +105,23 @@ describe('ReferenceBackend', () => {
     await expect(backend.download(ints)).rejects.toThrow(UnsupportedError);
   });
 
+  it('reads and writes stored bytes of a view, as they are when asked', async () => {
+    const tensor = backend.allocate('f16', [3, 4], 'kv');
+    const page = tensor.slice(1, 2);
+    backend.writeBytes(page, 2, Uint8Array.of(1, 2, 3));
+    expect([...tensor.buffer.bytes]).toEqual([...new Array(10).fill(0), 1, 2, 3, ...new Array(11).fill(0)]);
+    const target = new Uint8Array(4);
+    const read = backend.readBytes(page, 1, target);
+    backend.writeBytes(page, 2, Uint8Array.of(9, 9, 9));
+    await read;
+    expect([...target]).toEqual([0, 1, 2, 3]);
+    expect(() => backend.writeBytes(page, 6, new Uint8Array(3))).toThrow(
+      'writeBytes byteOffset: bytes 6 to 9 leave f16[1, 4], which has 8',
+    );
+    backend.free(tensor);
+    await expect(backend.readBytes(page, 0, target)).rejects.toThrow('was freed');
+  });
+
   it('downloads what the values were when asked', async () => {
     const tensor = backend.allocate('f32', [1], 'scratch');
     backend.upload(tensor, Float32Array.of(1));
@@ -128,6 +145,8 @@ describe('ReferenceBackend', () => {
     expect(() => backend.upload(tensor, new Float32Array(4))).toThrow(EngineClosedError);
     expect(() => backend.free(tensor)).toThrow(EngineClosedError);
     await expect(backend.download(tensor)).rejects.toThrow(EngineClosedError);
+    await expect(backend.readBytes(tensor, 0, new Uint8Array(1))).rejects.toThrow(EngineClosedError);
+    expect(() => backend.writeBytes(tensor, 0, new Uint8Array(1))).toThrow(EngineClosedError);
     await expect(backend.loadWeight('f32', [1], async () => {})).rejects.toThrow(EngineClosedError);
   });
 });

@@ -42,7 +42,7 @@ class NaivePool {
   }
 }
 
-type Step = readonly [op: 'allocate' | 'touch' | 'free' | 'setHash' | 'clearHash', pick: number];
+type Step = readonly [op: 'allocate' | 'touch' | 'free' | 'setHash' | 'clearHash' | 'adopt', pick: number];
 
 /** Runs the steps on both and compares all that can be seen after each. `pick` chooses among what is allowed. */
 function runBoth(numBlocks: number, steps: Iterable<Step>): void {
@@ -55,6 +55,13 @@ function runBoth(numBlocks: number, steps: Iterable<Step>): void {
     const kept = [...used, ...oracle.hashes.keys()].sort((a, b) => a - b);
     const choose = (ids: number[]): number | undefined => ids[pick % Math.max(1, ids.length)];
     if (op === 'allocate') expect(pool.allocate()).toBe(oracle.allocate());
+    const empty = oracle.freeList.filter((b) => !oracle.hashes.has(b));
+    expect(pool.emptyBlockIds()).toEqual(empty);
+    const adopted = op === 'adopt' ? choose(empty) : undefined;
+    if (adopted !== undefined) {
+      pool.adopt(adopted, nextHash);
+      oracle.hashes.set(adopted, nextHash++);
+    }
     const id = choose(op === 'touch' ? kept : op === 'setHash' ? used.filter((b) => !oracle.hashes.has(b)) : used);
     if (id !== undefined && op === 'touch') {
       pool.touch(id);
@@ -76,6 +83,7 @@ function runBoth(numBlocks: number, steps: Iterable<Step>): void {
     for (let b = 0; b < numBlocks; b++) {
       expect(pool.refCount(b)).toBe(oracle.owners.get(b) ?? 0);
       expect(pool.hash(b)).toBe(oracle.hashes.get(b));
+      expect(pool.isEmpty(b)).toBe(oracle.freeList.includes(b) && !oracle.hashes.has(b));
     }
   }
   expect(evicted).toEqual(oracle.evicted);
@@ -83,7 +91,7 @@ function runBoth(numBlocks: number, steps: Iterable<Step>): void {
   expect(pool.numFree).toBe(numBlocks - 1);
 }
 
-const OPS = ['allocate', 'allocate', 'touch', 'free', 'free', 'setHash', 'clearHash'] as const;
+const OPS = ['allocate', 'allocate', 'touch', 'free', 'free', 'setHash', 'clearHash', 'adopt'] as const;
 
 describe('BlockPool', () => {
   it('agrees with a naive pool on any sequence of calls', () => {
@@ -109,6 +117,19 @@ describe('BlockPool', () => {
     expect(pool.allocate()).toBeUndefined();
   });
 
+  it('keeps adopted content in its place: after what is empty, before what was used here', () => {
+    const pool = new BlockPool({ numBlocks: 6 });
+    const used = pool.allocate()!;
+    pool.setHash(used, 1);
+    pool.free(used);
+    const empty = pool.emptyBlockIds();
+    const [first, second] = [empty.pop()!, empty.pop()!];
+    pool.adopt(first, 2);
+    pool.adopt(second, 3);
+    expect(pool.freeBlockIds()).toEqual([...empty, second, first, used]);
+    expect(pool.numCached).toBe(3);
+  });
+
   it('follows another eviction policy', () => {
     const pool = new BlockPool({ numBlocks: 5, evictionPolicy: { chooseVictim: (free) => [...free].at(-1)! } });
     expect([pool.allocate(), pool.allocate()]).toEqual([4, 3]);
@@ -120,7 +141,11 @@ describe('BlockPool', () => {
     pool.free(id);
     expect(() => pool.free(id)).toThrow(InvalidArgumentError);
     expect(() => pool.setHash(id, 1)).toThrow(InvalidArgumentError);
+    pool.adopt(id, 1);
+    expect(() => pool.adopt(id, 1)).toThrow(InvalidArgumentError);
+    expect(() => pool.adopt(pool.allocate()!, 1)).toThrow(InvalidArgumentError);
     for (const bad of [NULL_BLOCK_ID, -1, 3, Number.NaN]) {
+      expect(() => pool.adopt(bad, 1)).toThrow(InvalidArgumentError);
       expect(() => pool.touch(bad)).toThrow(InvalidArgumentError);
       expect(() => pool.free(bad)).toThrow(InvalidArgumentError);
     }

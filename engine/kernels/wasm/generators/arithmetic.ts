@@ -1,7 +1,8 @@
 /** Arithmetic that a machine may have in a better form than the plain one, and e^x. Generators ask here instead of
  * using an instruction, and so exist once for every kind of machine. */
-import type { Local, Statement, V128 } from '../emitter/code.ts';
+import type { F32, Local, Statement, V128 } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import { f32 } from '../emitter/scalar.ts';
 import { f32x4, i16x8, i32x4 } from '../emitter/simd.ts';
 
 /** What the emitted code may use. */
@@ -31,7 +32,7 @@ export function dotSmallBytes(features: Features, x: V128, level: Local<'v128'>)
  *
  *   e^x = 2^n * e^r    n = round(x / ln 2),  r = x - n ln 2 in two steps,  e^r by a polynomial
  *
- * Adding 1.5 * 2^23 rounds x / ln 2 to a whole number and leaves it in the low bits, which shifted up are the exponent.
+ * Adding 1.5 * 2^23 rounds x / ln 2 to a whole number and leaves it in the low bits; shifted up they are the exponent.
  * Each step is emitted for all vectors before the next, so that the halves of a 256-bit pair stand side by side.
  * Source  Cephes, expf.c (coefficients and the two parts of ln 2); Cody & Waite 1980, chapter 6 */
 export function exponential(fn: FunctionBuilder, features: Features, xs: readonly Local<'v128'>[]): Statement[] {
@@ -53,11 +54,12 @@ export function exponential(fn: FunctionBuilder, features: Features, xs: readonl
   for (const coefficient of EXP_COEFFICIENTS.slice(1)) {
     each((x, _, sum) => sum.set(multiplyAdd(features, sum, x, k(coefficient))));
   }
-  each((x, n, sum) => x.set(i32x4.add(sum, i32x4.shl(n, 23))));
+  each((x, n, sum) => x.set(f32x4.mul(sum, i32x4.shl(n, 23))));
   return statements;
 }
 
-const ROUNDER = 1.5 * 2 ** 23;
+/** The exponent's bias comes along, so that n shifted up is the number 2^n. */
+const ROUNDER = 1.5 * 2 ** 23 + 127;
 /** ln 2 = HIGH + LOW. HIGH has so few bits that n * HIGH is exact. */
 const LN2_HIGH = 0.693359375;
 const LN2_LOW = -2.12194440e-4;
@@ -66,12 +68,8 @@ const EXP_COEFFICIENTS: readonly number[] = [
   1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 1,
 ];
 
-/** The four lanes of a sum, added in one fixed order. */
-export function sumOfLanes(sum: V128): V128 {
-  const swapped = f32x4.add(sum, v128Swap(sum));
-  return swapped;
-}
-
-function v128Swap(a: V128): V128 {
-  return a;
+/** The four lanes added in one fixed order: (0 + 1) + (2 + 3). */
+export function sumOfLanes(sum: Local<'v128'>): F32 {
+  const lane = (i: number) => f32x4.extractLane(sum, i);
+  return f32.add(f32.add(lane(0), lane(1)), f32.add(lane(2), lane(3)));
 }

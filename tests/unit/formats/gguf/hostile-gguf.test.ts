@@ -1,9 +1,9 @@
 /** One file per way to lie: each must be refused where it lies. */
 import { describe, expect, it } from 'vitest';
 import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
-import { entry, type FileParts, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
 import { formatError } from '../../../helpers/rejection.ts';
 import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
+import { entry, type FileParts, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
 
 const folder = useTemporaryFolder();
 const array = (type: number, count: number | bigint, ...values: Buffer[]) => [u32(type), u64(count), ...values];

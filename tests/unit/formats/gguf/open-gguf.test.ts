@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError } from '../../../../engine/errors.ts';
 import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
-import { entry, type FileParts, f32, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
 import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
+import { entry, type FileParts, f32, ggufBytes, info, str, u8, u32, u64 } from '../support/gguf-bytes.ts';
 
 const folder = useTemporaryFolder();
 const array = (type: number, count: number | bigint, ...values: Buffer[]) => [u32(type), u64(count), ...values];

@@ -9,9 +9,9 @@ import { openGguf } from '../../../../formats/gguf/open-gguf.ts';
 import { ggmlByteLength } from '../../../../formats/gguf/tensor-layout.ts';
 import { type GgufContents, writeGguf } from '../../../../formats/gguf/write-gguf.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
-import { entry, f32, ggufBytes, info, str, u32 } from '../support/gguf-bytes.ts';
 import { rejection } from '../../../helpers/rejection.ts';
 import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
+import { entry, f32, ggufBytes, info, str, u32 } from '../support/gguf-bytes.ts';
 
 const folder = useTemporaryFolder();
 

@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../../formats/safetensors/open-safetensors.ts';
 import { readTensor } from '../../../../formats/tensor-file.ts';
 import { formatError } from '../../../helpers/rejection.ts';
-import { described, safetensorsBytes } from '../support/safetensors-bytes.ts';
 import { useTemporaryFolder } from '../../../helpers/temporary-folder.ts';
+import { described, safetensorsBytes } from '../support/safetensors-bytes.ts';
 
 const folder = useTemporaryFolder();
 const open = async (bytes: Uint8Array) => openSafetensors(await folder.put('model.safetensors', bytes));

@@ -1,0 +1,63 @@
+/** Q4_0 weights times activations rounded to 8 bits, in whole numbers.
+ *
+ *   weight = weightScale * (level - 8), level 0 to 15, so
+ *   out = sum over blocks of  weightScale * xScale * (sum over 32 k of level * xLevel  -  8 * sum over 32 k of xLevel)
+ *
+ * The second sum is the same for all weight rows and comes with the activations. Sums of products stay in 16 bits over
+ * the whole block: 32 k are 16 pairs, but each lane takes 4 k per chunk in two lanes of 16 bits, so a lane adds
+ * 16 products of at most 15 * 127 = 30480. */
+import type { Statement } from '../emitter/code.ts';
+import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { activationScaleOffset, activationSumOffset, Q4_ACTIVATIONS } from '../packing/activation-layout.ts';
+import { Q4_RECORD } from '../packing/record-layout.ts';
+import { dotSmallBytes, multiplyAdd } from './arithmetic.ts';
+import { HALF_POSTSCALE, loadF16x4 } from './half-floats.ts';
+import type { TileContext, TileFormat } from './matmul-tile.ts';
+
+export const matmulQ4: TileFormat = {
+  name: 'q4_0',
+  weightRecordBytes: Q4_RECORD.byteLength,
+  activationRecordBytes: (tokens) => tokens * Q4_ACTIVATIONS.bytesPerToken,
+  postscale: HALF_POSTSCALE,
+  emitRecord,
+};
+
+function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: TileContext): Statement[] {
+  const halves = Array.from({ length: numHalves }, (_, half) => half);
+  const bytes = fn.locals('v128', numHalves);
+  const low = fn.locals('v128', numHalves);
+  const high = fn.locals('v128', numHalves);
+  const scales = fn.locals('v128', numHalves);
+  const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
+  const nibble = fn.constant(i8x16.splat(15));
+  const ones = fn.constant(i16x8.splat(1));
+  const code: Statement[] = [];
+
+  // Eight k at a time: low nibbles are k = 4c to 4c + 3 of each row, high nibbles k = 16 + 4c to 16 + 4c + 3.
+  for (let chunk = 0; chunk < Q4_RECORD.numChunks; chunk++) {
+    for (const h of halves) {
+      code.push(bytes[h]!.set(v128.load(weightOf(h), chunk * Q4_RECORD.bytesPerChunk + (h % 2) * 16)));
+    }
+    for (const h of halves) code.push(low[h]!.set(v128.and(bytes[h]!, nibble)));
+    for (const h of halves) code.push(high[h]!.set(v128.and(i16x8.shrU(bytes[h]!, 4), nibble)));
+    for (let m = 0; m < tokens; m++) {
+      for (const [levels, firstK] of [[low, 4 * chunk], [high, 16 + 4 * chunk]] as const) {
+        for (const h of halves) {
+          const four = v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK);
+          const dot = dotSmallBytes(features, four, levels[h]!);
+          code.push(dots[m]![h]!.set(firstK === 0 ? dot : i16x8.add(dots[m]![h]!, dot)));
+        }
+      }
+    }
+  }
+  for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
+  for (let m = 0; m < tokens; m++) {
+    for (const h of halves) {
+      const xScale = v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m));
+      const eightSums = v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m));
+      const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums));
+      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale), sums[m]![h]!)));
+    }
+  }
+  return code;
+}

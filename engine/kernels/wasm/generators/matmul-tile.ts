@@ -1,0 +1,119 @@
+/** The frame of every matmul kernel: a tile of `tokens` activations rows times 8 or 16 weight rows, over all of K.
+ *
+ * Weights come as one stream of records, activations as another (see packing/). A record holds `blockK` elements of each
+ * of 8 weight rows; lane i of a vector belongs to weight row i, so that no sum ever crosses lanes and each output
+ * element has one accumulator chain whatever the tile's shape: a token alone and in a batch gets the same bits.
+ *
+ *              8 weight rows               acc[0][m]: rows 0-3 of group 0      two 128-bit halves stand side by side,
+ *            +---------------+             acc[1][m]: rows 4-7                 so that V8 can make one 256-bit
+ *   token m  | acc0  | acc1  |             with 2 groups also acc[2], acc[3]   instruction of them (revectorization)
+ *            +---------------+
+ *
+ * Knows nothing of formats: each provides the code for one record. */
+import { type I32, Local, type Statement, type V128 } from '../emitter/code.ts';
+import { advance, countDown } from '../emitter/control.ts';
+import { FunctionBuilder } from '../emitter/function-builder.ts';
+import { i32 } from '../emitter/scalar.ts';
+import { f32x4, v128 } from '../emitter/simd.ts';
+import type { Features } from './arithmetic.ts';
+
+/** Weight rows per record. */
+export const GROUP_ROWS = 8;
+/** Bytes of one group's outputs for one token. */
+const GROUP_OUT_BYTES = GROUP_ROWS * 4;
+
+export interface TileShape {
+  readonly tokens: number;
+  /** Groups of 8 weight rows side by side. */
+  readonly groups: 1 | 2;
+}
+
+/** What a format's code for one record works with. Halves are numbered over all groups: half h is rows 4h to 4h + 3. */
+export interface TileContext {
+  readonly fn: FunctionBuilder;
+  readonly features: Features;
+  readonly tokens: number;
+  readonly numHalves: number;
+  /** Start of the activations' record. */
+  readonly x: I32;
+  /** Start of the weights' record that holds a half. */
+  weightOf(half: number): I32;
+  /** sums[m][h] += ... : f32 accumulators. */
+  readonly sums: readonly (readonly Local<'v128'>[])[];
+}
+
+export interface TileFormat {
+  readonly name: string;
+  /** Bytes of a record: `blockK` elements of 8 weight rows. */
+  readonly weightRecordBytes: number;
+  /** Bytes of a record of activations for a tile of `tokens`. */
+  activationRecordBytes(tokens: number): number;
+  /** What finished sums are multiplied by; 1 for nothing. */
+  readonly postscale: number;
+  /** Prepares what all records share, then returns the code that adds one record to `sums`. */
+  emitRecord(tile: TileContext): readonly Statement[];
+}
+
+export function tileName(format: string, { tokens, groups }: TileShape): string {
+  return `matmul_${format}_${tokens}x${groups * GROUP_ROWS}`;
+}
+
+/** Emits
+ *
+ *   (weights, x, out, outStride, numRecords, numTiles) -> ()
+ *
+ * weights: the first group; groups lie one after another. x: one packed tile of activations. out: the first token's
+ * first output; the next token's is `outStride` bytes on. numRecords: K / blockK. numTiles: how many tiles of `groups`
+ * groups, one after another along the weight's rows. Both counts must be at least 1. */
+export function matmulTile(format: TileFormat, shape: TileShape, features: Features): FunctionBuilder {
+  const { tokens, groups } = shape;
+  const numHalves = 2 * groups;
+  const fn = new FunctionBuilder(tileName(format.name, shape));
+  const [weights, xStart, out, outStride, numRecords, numTiles] = Array.from({ length: 6 }, () => fn.param('i32')) as [
+    Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>,
+  ];
+  const x = fn.local('i32');
+  const secondGroup = fn.local('i32');
+  const row = fn.local('i32');
+  const records = fn.local('i32');
+  const sums = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
+  const zero = fn.constant(f32x4.constant(0));
+
+  const record = format.emitRecord({
+    fn,
+    features,
+    tokens,
+    numHalves,
+    x,
+    weightOf: (half) => (half < 2 ? weights : secondGroup),
+    sums,
+  });
+  const groupBytes = i32.mul(numRecords, i32.const(format.weightRecordBytes));
+  fn.emit(
+    countDown(
+      numTiles,
+      x.set(xStart),
+      records.set(numRecords),
+      ...(groups === 2 ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
+      ...sums.flat().map((sum) => sum.set(zero)),
+      countDown(
+        records,
+        ...record,
+        advance(weights, format.weightRecordBytes),
+        ...(groups === 2 ? [advance(secondGroup, format.weightRecordBytes)] : []),
+        advance(x, format.activationRecordBytes(tokens)),
+      ),
+      row.set(out),
+      ...sums.flatMap((halves) => [...storeRow(fn, row, halves, format.postscale), advance(row, outStride)]),
+      // The pointer to the first group has come to the second: the next tile starts after that.
+      ...(groups === 2 ? [weights.set(secondGroup)] : []),
+      advance(out, groups * GROUP_OUT_BYTES),
+    ),
+  );
+  return fn;
+}
+
+function storeRow(fn: FunctionBuilder, row: I32, halves: readonly Local<'v128'>[], postscale: number): Statement[] {
+  const scaled = (sum: V128) => (postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
+  return halves.map((sum, half) => v128.store(row, scaled(sum), half * 16));
+}

@@ -1,0 +1,92 @@
+/** Brings a token's activations into the layout of packing/activation-layout.ts, quantizing on the way.
+ *
+ *   level = round(x / scale),  scale = largest |x| of the 32 / largest level
+ *
+ * A block of zeros gets the scale 0 and the levels 0 (0 / 0 is NaN, and `trunc_sat` makes that 0). A NaN or an infinity
+ * makes the scale NaN or infinite and through it every output of the row, as it should. */
+import type { Local, Statement, V128 } from '../emitter/code.ts';
+import { advance, countDown } from '../emitter/control.ts';
+import { FunctionBuilder } from '../emitter/function-builder.ts';
+import { f32, i32 } from '../emitter/scalar.ts';
+import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { HALF_PRESCALE } from './half-floats.ts';
+
+const BLOCK_BYTES = 32 * 4;
+const VECTORS = [0, 1, 2, 3, 4, 5, 6, 7];
+
+/** (x, levels, scale, recordBytes, numBlocks) -> (): 16-bit levels. */
+export function quantizeToI16(): FunctionBuilder {
+  const fn = new FunctionBuilder('quantize_i16');
+  const { x, levels, scale, code, frame } = blockQuantizer(fn, 32767);
+  for (let pair = 0; pair < 4; pair++) {
+    const eight = i16x8.narrowI32x4S(toLevels(code.inverse, x, 2 * pair), toLevels(code.inverse, x, 2 * pair + 1));
+    code.body.push(v128.store(levels, eight, pair * 16));
+  }
+  frame(levels, scale);
+  return fn;
+}
+
+/** (x, levels, scale, recordBytes, numBlocks, sum) -> (): 8-bit levels, and 8 times their sum. */
+export function quantizeToI8(): FunctionBuilder {
+  const fn = new FunctionBuilder('quantize_i8');
+  const { x, levels, scale, code, frame, param } = blockQuantizer(fn, 127, ['sum']);
+  const sum = param('sum');
+  const sixteen = fn.locals('v128', 2);
+  sixteen.forEach((vector, i) => {
+    const eight = (first: number) =>
+      i16x8.narrowI32x4S(toLevels(code.inverse, x, first), toLevels(code.inverse, x, first + 1));
+    code.body.push(vector.set(i8x16.narrowI16x8S(eight(4 * i), eight(4 * i + 2))));
+    code.body.push(v128.store(levels, vector, i * 16));
+  });
+  const sums = fn.local('v128');
+  const wide = (vector: V128) => i32x4.extaddPairwiseI16x8S(i16x8.extaddPairwiseI8x16S(vector));
+  const lane = (i: number) => i32x4.extractLane(sums, i);
+  code.body.push(
+    sums.set(i32x4.add(wide(sixteen[0]!), wide(sixteen[1]!))),
+    i32.store(sum, i32.shl(i32.add(i32.add(lane(0), lane(1)), i32.add(lane(2), lane(3))), i32.const(3))),
+  );
+  frame(levels, scale, sum);
+  return fn;
+}
+
+/** The part that both have: the loop over blocks, the scale, and 1 / scale in all lanes. */
+function blockQuantizer(fn: FunctionBuilder, maxLevel: number, more: readonly string[] = []) {
+  const names = ['x', 'levels', 'scale', 'recordBytes', 'numBlocks', ...more];
+  const params = new Map(names.map((name) => [name, fn.param('i32')]));
+  const param = (name: string): Local<'i32'> => params.get(name)!;
+  const x = param('x');
+  const largest = fn.local('v128');
+  const swapped = fn.local('v128');
+  const inverse = fn.local('v128');
+  const max = fn.local('f32');
+  const magnitude = (i: number) => f32x4.abs(v128.load(x, i * 16));
+  const body: Statement[] = [
+    largest.set(VECTORS.slice(1).reduce<V128>((most, i) => f32x4.max(most, magnitude(i)), magnitude(0))),
+    swapped.set(f32x4.max(largest, v128.shuffle(largest, largest, SWAP_HALVES))),
+    max.set(f32.max(f32x4.extractLane(swapped, 0), f32x4.extractLane(swapped, 1))),
+    f32.store(param('scale'), f32.mul(max, f32.const(HALF_PRESCALE / maxLevel))),
+    inverse.set(f32x4.splat(f32.div(f32.const(maxLevel), max))),
+  ];
+  const frame = (...outputs: readonly Local<'i32'>[]): void => {
+    const steps = outputs.map((output) => advance(output, param('recordBytes')));
+    fn.emit(countDown(param('numBlocks'), ...body, ...steps, advance(x, BLOCK_BYTES)));
+  };
+  return { x, levels: param('levels'), scale: param('scale'), param, code: { body, inverse }, frame };
+}
+
+const SWAP_HALVES = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+
+function toLevels(inverse: V128, x: Local<'i32'>, vector: number): V128 {
+  return i32x4.truncSatF32x4S(f32x4.nearest(f32x4.mul(v128.load(x, vector * 16), inverse)));
+}
+
+/** (x, out, stride, count, scale f32) -> (): one token's values, each times `scale`, `stride` bytes apart. */
+export function spreadFloats(): FunctionBuilder {
+  const fn = new FunctionBuilder('spread_f32');
+  const [x, out, stride, count] = [fn.param('i32'), fn.param('i32'), fn.param('i32'), fn.param('i32')];
+  const scale = fn.param('f32');
+  fn.emit(
+    countDown(count, f32.store(out, f32.mul(f32.load(x), scale)), advance(x, 4), advance(out, stride)),
+  );
+  return fn;
+}

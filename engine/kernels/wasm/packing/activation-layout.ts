@@ -1,0 +1,32 @@
+/** How packed activations lie: like the weights, as one stream in the order of use, so that a kernel needs no stride and
+ * no K in its code. A tile of up to 4 tokens is a run of records, one for each record of the weights:
+ *
+ *   Q8_0   | token 0: 32 levels i16 | token 1 | ... | scales f32, one per token |
+ *   Q4_0   | token 0: 32 levels i8  | token 1 | ... | scales f32 | 8 * sum of levels, i32 |
+ *   float  | k 0: token 0, token 1, ... | k 1 | k 2 | k 3 |   f32
+ *
+ * x = scale * level / HALF_PRESCALE: the prescale for the weights' f16 scales (generators/half-floats.ts). */
+
+/** Tokens in a full tile; the last tile of a batch may have fewer. */
+export const TILE_TOKENS = 4;
+
+export interface ActivationLayout {
+  /** Bytes of a token's levels (or values) in a record. */
+  readonly levelBytes: number;
+  /** Bytes of a record for each token in it. */
+  readonly bytesPerToken: number;
+}
+
+export const Q8_ACTIVATIONS: ActivationLayout = { levelBytes: 64, bytesPerToken: 64 + 4 };
+export const Q4_ACTIVATIONS: ActivationLayout = { levelBytes: 32, bytesPerToken: 32 + 4 + 4 };
+export const FLOAT_ACTIVATIONS: ActivationLayout = { levelBytes: 16, bytesPerToken: 16 };
+
+/** Where in a record of `tokens` tokens the scale of token m lies. */
+export function activationScaleOffset({ levelBytes }: ActivationLayout, tokens: number, m: number): number {
+  return tokens * levelBytes + m * 4;
+}
+
+/** Where in a record of `tokens` tokens 8 times the sum of token m's levels lies. */
+export function activationSumOffset({ levelBytes }: ActivationLayout, tokens: number, m: number): number {
+  return tokens * (levelBytes + 4) + m * 4;
+}
