@@ -17,10 +17,11 @@ export interface ModelOptions {
 /** `--model` and `--tokenizer` alone, for commands that compute nothing. */
 export function addModelPathOptions(command: Command): Command {
   return command
-    .option(
-      '-m, --model <path>',
-      'GGUF file or Hugging Face model folder (default: the bundled story model)',
-      bundledModelPath(),
+    .addOption(
+      new Option('-m, --model <path>', 'GGUF file or Hugging Face model folder').default(
+        bundledModelPath(),
+        'the bundled story model',
+      ),
     )
     .option('--tokenizer <folder>', "folder with a tokenizer.json, when the model's own is missing or not wanted");
 }

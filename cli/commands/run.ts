@@ -4,11 +4,11 @@ import { Engine } from '../../engine/engine.ts';
 import type { GenerationResult } from '../../engine/requests/generation-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
-import { loadingProgress } from '../loading-progress.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { readStdin } from '../stdin.ts';
 import { note, print, printJson } from '../terminal.ts';
+import { withProgress } from '../write-progress.ts';
 
 interface RunOptions extends ModelOptions, SamplingFlags {
   readonly echo: boolean;
@@ -44,13 +44,10 @@ async function run(prompt: string, options: RunOptions, isDefault: (flag: string
   const signal = interruptSignal();
   const sampling = toSamplingOptions(options, isDefault);
   const loadStart = performance.now();
-  await using engine = await Engine.load(options.model, {
-    ...toEngineOptions(options),
+  await using engine = await withProgress('loading', (onProgress) =>
     // One request at a time needs little memory for its neighbours.
-    maxNumSeqs: 1,
-    onProgress: loadingProgress('loading'),
-    signal,
-  });
+    Engine.load(options.model, { ...toEngineOptions(options), maxNumSeqs: 1, onProgress, signal }),
+  );
   const loadMs = performance.now() - loadStart;
   const stream = engine.generate(prompt, { ...sampling, parseSpecial: options.parseSpecial ?? false, signal });
   if (!options.json) {

@@ -16,7 +16,7 @@ export function byteLevelKeys(root: JsonNode): TokenizerKind {
     ],
     ['tokenizer.ggml.merges', gguf.strings(model.get('merges').items().map(mergeText))],
   ];
-  return { keys, notes: normalizerNotes(root.get('normalizer')) };
+  return { keys, ...normalizer(root.get('normalizer')) };
 }
 
 function preTokenizerName(node: JsonNode, ignoreMerges: boolean): string {
@@ -62,11 +62,11 @@ function mergeText(node: JsonNode): string {
   throw node.unsupported('this merge in GGUF', 'a merge is two tokens without spaces');
 }
 
-function normalizerNotes(node: JsonNode): string[] {
-  if (node.isNull) return [];
+function normalizer(node: JsonNode): Omit<TokenizerKind, 'keys'> {
+  if (node.isNull) return { notes: [] };
   const type = node.get('type').string();
-  if (type === 'NFC') {
-    return ['the tokenizer normalizes text to NFC, for which GGUF has no key: give text that is in NFC, as most is'];
-  }
-  throw node.unsupported(`the normalizer '${type}' in GGUF`, 'byte-level tokenizers there have none');
+  if (type !== 'NFC')
+    throw node.unsupported(`the normalizer '${type}' in GGUF`, 'byte-level tokenizers there have none');
+  const note = 'the tokenizer normalizes text to NFC, for which GGUF has no key: give text that is in NFC, as most is';
+  return { normalizesToNfc: true, notes: [note] };
 }

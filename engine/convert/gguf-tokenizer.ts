@@ -6,7 +6,7 @@ import { type GgufMetadata, type GgufValue, gguf } from '../../formats/gguf/gguf
 import { readJsonFile } from '../../formats/json/read-json-file.ts';
 import { UnsupportedError } from '../errors.ts';
 import { readFolderTokenizer } from '../loader/load-tokenizer.ts';
-import { TOKEN_TYPES, type Tokenizer } from '../tokenizer/index.ts';
+import { fromGgufMetadata, TOKEN_TYPES, type Tokenizer } from '../tokenizer/index.ts';
 import { JsonNode } from '../tokenizer/json/json-node.ts';
 import { byteLevelKeys } from './byte-level-keys.ts';
 import { sentencePieceKeys } from './sentence-piece-keys.ts';
@@ -31,7 +31,7 @@ export async function ggufTokenizer(folder: string, vocabSize: number): Promise<
   refuseUncarried(root, source, vocabSize, file);
   const kind = isByteLevel(root.get('decoder')) ? byteLevelKeys(root) : sentencePieceKeys(root, source, vocabSize);
   const metadata = new Map<string, GgufValue>([...kind.keys, ...commonKeys(source, vocabSize)]);
-  const difference = findDifference(source, metadata, file);
+  const difference = findDifference(source, fromGgufMetadata(metadata, file), kind.normalizesToNfc === true);
   if (difference !== undefined) {
     throw new UnsupportedError(`${file}: converting this tokenizer to GGUF`, difference);
   }

@@ -1,7 +1,6 @@
 /** Tries a converted tokenizer against its source. Where rules are stated in other words (scores for merges, a name for
  * patterns), running both on many texts shows whether the words mean the same. */
-import type { GgufMetadata } from '../../formats/gguf/gguf-value.ts';
-import { fromGgufMetadata, type Tokenizer } from '../tokenizer/index.ts';
+import type { Tokenizer } from '../tokenizer/index.ts';
 
 /** Contractions, digits, runs of spaces, line ends, scripts with and without case or spaces, joined emoji, marks. */
 const TEXTS: readonly string[] = [
@@ -23,10 +22,11 @@ const TEXTS: readonly string[] = [
 const TOKENS_PER_TEXT = 16;
 const MAX_TOKEN_TEXTS = 2000;
 
-/** @returns what differs, in words; `undefined` when both give the same ids and the same text back */
-export function findDifference(source: Tokenizer, metadata: GgufMetadata, file: string): string | undefined {
-  const converted = fromGgufMetadata(metadata, file);
-  for (const text of probeTexts(source)) {
+/** @param inNfc  try texts in Unicode's form NFC only
+ * @returns what differs, in words; `undefined` when both give the same ids and the same text back */
+export function findDifference(source: Tokenizer, converted: Tokenizer, inNfc: boolean): string | undefined {
+  for (const probe of probeTexts(source)) {
+    const text = inNfc ? probe.normalize('NFC') : probe;
     for (const options of [{}, { addSpecial: true, parseSpecial: true }]) {
       const expected = source.encode(text, options);
       const actual = converted.encode(text, options);

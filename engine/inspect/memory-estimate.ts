@@ -56,10 +56,11 @@ function scratchBytes(
   { contextLength, numSeqs, blockSize, maxNumBatchedTokens }: StepSizes,
 ): number {
   const { hiddenSize, intermediateSize, vocabSize, numHeads, numKvHeads, headDim, rotary } = config;
-  const perToken = 2 * hiddenSize + 2 * (numHeads + numKvHeads) * headDim + 2 * intermediateSize;
+  // Residual stream, normed and final states; queries, attention, keys, values; gate, up; a log-probability.
+  const perToken = 3 * hiddenSize + 2 * (numHeads + numKvHeads) * headDim + 2 * intermediateSize + 1;
   const perLogitRow = hiddenSize + vocabSize;
   const rotaryTable = contextLength * rotary.numRotaryDims;
-  const inputsPerToken = 3; // token id, position, slot
+  const inputsPerToken = 6; // token id, position, slot; a scored row, its token; a row of hidden states
   const inputsPerSeq = 1 + 1 + 2 + Math.ceil(contextLength / blockSize) + 1; // start, length, a copy, its blocks, logit row
   const elements =
     maxNumBatchedTokens * (perToken + inputsPerToken) + numSeqs * (perLogitRow + inputsPerSeq) + 1 + rotaryTable;

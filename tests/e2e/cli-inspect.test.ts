@@ -1,10 +1,9 @@
 /** `quern inspect` on good files, strange files and hostile files. */
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type GgufValue, gguf, writeGguf, writeSafetensors } from '../../formats/index.ts';
 import { fixturePath, hasFixtures, skipNote } from '../helpers/fixtures.ts';
-import { useTemporaryFolder } from '../unit/formats/support/temporary-folder.ts';
-import { quern } from './run-quern.ts';
+import { runCli } from '../helpers/run-cli.ts';
+import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
 
 const folder = useTemporaryFolder();
 
@@ -22,7 +21,7 @@ interface Report {
 }
 
 async function inspectJson(...args: string[]): Promise<Report> {
-  const { code, stdout, stderr } = await quern(['inspect', ...args, '--json']);
+  const { code, stdout, stderr } = await runCli(['inspect', ...args, '--json']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return JSON.parse(stdout) as Report;
 }
@@ -46,12 +45,12 @@ describe.concurrent('quern inspect', () => {
   });
 
   it('shows the same to a person, in sections that can be left out', async () => {
-    const all = await quern(['inspect']);
+    const all = await runCli(['inspect']);
     expect(all.stdout).toMatch(/parameters +4,459,264 in 47 tensors/);
     expect(all.stdout).toMatch(/llama\.block_count +uint32 +5\n/);
     expect(all.stdout).toMatch(/blk\.0\.attn_q\.weight +q8_0 +\[256, 256] +69,632/);
     expect(all.stdout).toMatch(/q8_0 +36 +4,456,448 .* 8\.50\n/);
-    const short = await quern(['inspect', '--no-metadata', '--no-tensors']);
+    const short = await runCli(['inspect', '--no-metadata', '--no-tensors']);
     expect(short.stdout).not.toMatch(/block_count|blk\./);
     expect(short.stdout).toMatch(/BOS +0 "<\|endoftext\|>", added/);
   });
@@ -87,7 +86,7 @@ describe.concurrent('quern inspect', () => {
     expect(report.metadata![4]).toMatchObject({ length: 5000, value: 'x'.repeat(200) });
     const full = await inspectJson(path, '--full');
     expect(full.metadata![4]!.value).toBe('x'.repeat(5000));
-    expect((await quern(['inspect', path])).stdout).toMatch(/Hyperparameters\n +not known: architecture 'perceptron'/);
+    expect((await runCli(['inspect', path])).stdout).toMatch(/Hyperparameters\n +not known: architecture 'perceptron'/);
   });
 
   it('shows safetensors without a config', async () => {
@@ -109,29 +108,27 @@ describe.concurrent('quern inspect', () => {
       ]),
       tensors: [{ name: `tensor ${evil}`, dtype: 'f32', shape: [1], data: () => new Uint8Array(4) }],
     });
-    const text = await quern(['inspect', path]);
+    const text = await runCli(['inspect', path]);
     expect(text.stdout).toContain('end');
-    const json = await quern(['inspect', path, '--json']);
+    const json = await runCli(['inspect', path, '--json']);
     for (const { stdout } of [text, json]) expect(stdout).not.toMatch(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}]/u);
     const report = JSON.parse(json.stdout) as Report;
     expect(report.metadata!.map(({ value }) => value)).toEqual([evil, evil, [evil]]);
     expect(report.tensors![0]!.name).toBe(`tensor ${evil}`);
     // Errors quote the file, too.
-    const error = await quern(['logits', '--model', path, '--tokens', '1']);
+    const error = await runCli(['logits', '--model', path, '--tokens', '1']);
     expect(error.code).toBe(3);
     expect(error.stderr).not.toMatch(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}]/u);
   });
 
   it.each([
     [['/nowhere.gguf'], 3],
-    [['/'], 3],
-    [[join('package.json')], 3],
+    [['package.json'], 3],
     [['one', '--model', 'two'], 2],
     [['--context-length', '513'], 2],
-    [['--kv-dtype', 'q2_k'], 2],
     [['--help'], 0],
   ])('%j ends with code %i', async (args, expected) => {
-    const { code, stdout, stderr } = await quern(['inspect', ...args]);
+    const { code, stdout, stderr } = await runCli(['inspect', ...args]);
     expect(code).toBe(expected);
     if (expected === 0) expect(stdout).toContain('Example:');
     else expect(stderr).not.toContain('    at ');

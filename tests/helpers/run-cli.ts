@@ -12,7 +12,9 @@ export interface CliResult {
 
 export interface RunCliOptions {
   /** Written to stdin, which is then closed. Default: empty. */
-  readonly stdin?: string;
+  readonly stdin?: string | Uint8Array;
+  /** Called with the process when it has started. */
+  readonly onStart?: (child: ReturnType<typeof spawn>) => void;
   /** Called with the process once it has printed something on stdout. */
   readonly onFirstOutput?: (child: ReturnType<typeof spawn>) => void;
 }
@@ -29,6 +31,7 @@ export function runCli(args: readonly string[], options: RunCliOptions = {}): Pr
   });
   child.stdin.on('error', () => {});
   child.stdin.end(options.stdin ?? '');
+  options.onStart?.(child);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => resolve({ code, stdout, stderr }));
