@@ -2,9 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { QuernError } from '../engine/errors.ts';
+import { addBatchCommand } from './commands/batch.ts';
+import { addChatCommand } from './commands/chat.ts';
 import { addDetokenizeCommand } from './commands/detokenize.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
+import { addPerplexityCommand } from './commands/perplexity.ts';
 import { addQuantizeCommand } from './commands/quantize.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addSynthCommand } from './commands/synth.ts';
@@ -32,6 +35,9 @@ export function buildProgram(): Command {
     .addHelpText('after', '\nExit codes: 0 done, 1 failure, 2 usage, 3 input (a model or a prompt), 130 interrupted')
     .exitOverride();
   addRunCommand(program);
+  addChatCommand(program);
+  addBatchCommand(program);
+  addPerplexityCommand(program);
   addInspectCommand(program);
   addTokenizeCommand(program);
   addDetokenizeCommand(program);

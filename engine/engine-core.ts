@@ -46,6 +46,7 @@ export class EngineCore {
   /** Unfinished sequences by id. */
   readonly #active = new Map<number, Active>();
   #isClosed = false;
+  #hasListenerThrown = false;
 
   constructor(parts: EngineCoreParts) {
     const { config, executor, kvCache, clock, schedulerOptions } = parts;
@@ -58,8 +59,7 @@ export class EngineCore {
       listener: (event, sequence, atMs) => this.#onEvent(event, sequence, atMs),
     });
     const policy: RowPolicy = {
-      // A sequence that ended while its step was in flight has no handler any more; nobody looks at its rows.
-      rowsWanted: (id) => this.#active.get(id)?.handler.rowsWanted ?? 'next',
+      rowsWanted: (id) => this.#active.get(id)!.handler.rowsWanted,
       promptOf: (id) => this.#active.get(id)!.handler.sequence,
     };
     this.#loop = new StepLoop({
@@ -91,6 +91,8 @@ export class EngineCore {
 
   abort(sequences: readonly Sequence[], reason?: unknown): void {
     for (const { id } of sequences) this.#scheduler.abort(id, reason);
+    // A listener that ends all sequences of a step before it starts leaves the loop without one, though others wait.
+    this.#loop.wake();
   }
 
   /** Runs `task` while no step is in flight. */
@@ -125,6 +127,18 @@ export class EngineCore {
       this.#active.delete(sequence.id);
       active.handler.onEnd();
     }
-    this.#onSequenceEvent?.(event, sequence, atMs);
+    this.#tellListener(event, sequence, atMs);
+  }
+
+  /** What a listener throws is its own trouble: no request may fail by it, and no caller could catch it. */
+  #tellListener(event: SequenceEvent, sequence: Sequence, atMs: number): void {
+    try {
+      this.#onSequenceEvent?.(event, sequence, atMs);
+    } catch (error) {
+      if (this.#hasListenerThrown) return;
+      this.#hasListenerThrown = true;
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      process.emitWarning(`onSequenceEvent threw; its later errors are not reported: ${message}`, 'QuernWarning');
+    }
   }
 }

@@ -9,7 +9,7 @@ import { EngineCore } from './engine-core.ts';
 import { type EngineOptions, resolveEngineOptions } from './engine-options.ts';
 import { type EngineStats, summarizeStats } from './engine-stats.ts';
 import { AbortError, ContextLengthError, EngineClosedError, InvalidArgumentError } from './errors.ts';
-import { type LoadedEngine, loadEngine } from './load-engine.ts';
+import { closeLoaded, type LoadedEngine, loadEngine } from './load-engine.ts';
 import type { ModelConfig } from './model/model-config.ts';
 import { createChoices } from './requests/create-choices.ts';
 import { type GenerateOptions, splitGenerateOptions } from './requests/generate-options.ts';
@@ -75,7 +75,14 @@ export class Engine implements AsyncDisposable {
   /** Loads a model: a GGUF file (or any shard of one), or a Hugging Face folder with safetensors.
    * @throws FileAccessError, FormatError, UnsupportedError, InvalidArgumentError for an option, OutOfMemoryError */
   static async load(path: string, options: EngineOptions = {}): Promise<Engine> {
-    return new Engine(await loadEngine(path, options), options);
+    const loaded = await loadEngine(path, options);
+    try {
+      return new Engine(loaded, options);
+    } catch (error) {
+      // An option that only the scheduler knows how to check.
+      await closeLoaded(loaded);
+      throw error;
+    }
   }
 
   get config(): ModelConfig {
@@ -132,6 +139,7 @@ export class Engine implements AsyncDisposable {
       this.#core.submit(choices);
       if (signal !== undefined) this.#abortBySignal(signal, stream, sequences);
     } catch (error) {
+      if (error instanceof InvalidArgumentError) throw error;
       stream.fail(error);
     }
     return stream;
@@ -160,7 +168,12 @@ export class Engine implements AsyncDisposable {
 
   /** Ends every request with an EngineClosedError, waits for the step in flight, and gives all memory back. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    if (this.#closing === undefined) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      // Before the first request fails: whoever hears of that may call `close` again.
+      this.#closing = promise;
+      this.#close().then(resolve, reject);
+    }
     return this.#closing;
   }
 
@@ -169,15 +182,15 @@ export class Engine implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
-    const { executor, memory, model } = this.#loaded;
     this.#promptService.close();
     await this.#core.close();
-    await executor.close();
-    memory.free();
-    await model.backend.close();
+    await closeLoaded(this.#loaded);
   }
 
   #encodePrompt(prompt: Prompt, encoding: { parseSpecial: boolean; addSpecial: boolean }): ArrayLike<number> {
+    if (typeof prompt !== 'string' && typeof prompt?.length !== 'number') {
+      throw new InvalidArgumentError('prompt', `must be a string or a list of token ids, got ${typeof prompt}`);
+    }
     const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt, encoding) : prompt;
     const { vocabSize } = this.config;
     for (let i = 0; i < ids.length; i++) {
@@ -212,6 +225,8 @@ export class Engine implements AsyncDisposable {
   #abortBySignal(signal: AbortSignal, stream: GenerationStream, sequences: readonly Sequence[]): void {
     const onAbort = (): void => this.#core.abort(sequences, signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
+    // Whoever was told that the request is queued may have aborted it already.
+    if (signal.aborted) onAbort();
     const stopListening = (): void => signal.removeEventListener('abort', onAbort);
     stream.result.then(stopListening, stopListening);
   }

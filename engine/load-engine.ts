@@ -1,5 +1,6 @@
 /** Everything `Engine.load` puts together before the first request: backend, model, memory, executor. */
 import { type EngineOptions, resolveEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
+import { AbortError } from './errors.ts';
 import { createBackend } from './kernels/backend-registry.ts';
 import { KvCacheManager } from './kvcache/kv-cache-manager.ts';
 import { bytesPerKvBlock } from './kvcache/kv-cache-storage.ts';
@@ -20,9 +21,9 @@ export interface LoadedEngine {
 /** @throws what `Engine.load` says; nothing stays allocated then */
 export async function loadEngine(path: string, options: EngineOptions): Promise<LoadedEngine> {
   const resolved = resolveEngineOptions(options);
+  const { tokenizerPath, onProgress, signal } = options;
   const backend = await createBackend(resolved.backend);
   try {
-    const { tokenizerPath, onProgress, signal } = options;
     const model = await loadModel(path, backend, { tokenizerPath, onProgress, signal });
     const maxModelLen = resolveMaxModelLen(options, model.config.contextLength);
     const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs, numThreads } = resolved;
@@ -42,10 +43,23 @@ export async function loadEngine(path: string, options: EngineOptions): Promise<
     const sizes = { maxModelLen, blockSize, numBlocks, kvDtype, maxNumBatchedTokens, maxNumSeqs };
     const memory = allocateModelMemory(backend, model.config, { ...sizes, maxLogitRows: maxNumSeqs });
     const executor = createExecutor(backend, { ...model, memory: memory.memory }, numThreads);
-    await executor.start();
+    try {
+      await executor.start();
+      signal?.throwIfAborted();
+    } catch (error) {
+      await executor.close();
+      throw error;
+    }
     return { model, maxModelLen, memory, executor, kvCache };
   } catch (error) {
     await backend.close();
-    throw error;
+    throw signal?.aborted && error === signal.reason ? new AbortError(signal.reason) : error;
   }
+}
+
+/** Stops the threads and gives all memory back. */
+export async function closeLoaded({ executor, memory, model }: LoadedEngine): Promise<void> {
+  await executor.close();
+  memory.free();
+  await model.backend.close();
 }

@@ -1,7 +1,8 @@
 /** Turns the wheel: schedule a step, compute it, take in what was sampled, again, until nothing is left to do. Runs when
  * there is work and sleeps when there is none; wakes by itself when a deadline passes. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { buildBatch, dealResults, type RowPolicy, type SequenceRows } from './runner/batch-builder.ts';
+import { EngineClosedError } from './errors.ts';
+import { buildBatch, dealResults, freezePolicy, type RowPolicy, type SequenceRows } from './runner/batch-builder.ts';
 import type { Executor } from './runner/executor.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import type { SchedulerOutput } from './scheduler/scheduler-output.ts';
@@ -46,8 +47,10 @@ export class StepLoop {
     });
   }
 
-  /** Runs `task` while no step is in flight and none starts: nobody writes to the KV cache then. */
+  /** Runs `task` while no step is in flight and none starts: nobody writes to the KV cache then.
+   * Errors  EngineClosedError; what the task throws */
   betweenSteps<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#isClosed) return Promise.reject(new EngineClosedError());
     return new Promise<T>((resolve, reject) => {
       this.#betweenSteps.push(() => task().then(resolve, reject));
       this.wake();
@@ -81,8 +84,9 @@ export class StepLoop {
   }
 
   async #step(output: SchedulerOutput): Promise<void> {
-    const { scheduler, executor, blockSize, policy, vocabSize, hiddenSize } = this.#parts;
+    const { scheduler, executor, blockSize, vocabSize, hiddenSize } = this.#parts;
     try {
+      const policy = freezePolicy(output, this.#parts.policy);
       const result = await executor.execute(buildBatch(output, blockSize, policy));
       const sampled = new Map<number, readonly number[]>();
       for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) this.#take(rows, sampled);

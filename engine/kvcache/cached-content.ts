@@ -63,6 +63,10 @@ export class CachedContent {
     return this.#pool.emptyBlockIds();
   }
 
+  isEmpty(blockId: number): boolean {
+    return this.#pool.isEmpty(blockId);
+  }
+
   /** Lets an empty block be found as these tokens after `parent`. It stays free: a hit takes it, or it is evicted.
    * @returns `undefined` when the parent was evicted meanwhile
    * @throws InvalidArgumentError when the block is not free or not empty */

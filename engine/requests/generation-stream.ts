@@ -76,7 +76,8 @@ export class GenerationStream implements AsyncIterable<GenerationChunk> {
   /** Unread text by choice, oldest choice first. */
   readonly #pending = new Map<number, PendingChunk>();
   #state: { kind: 'open' } | { kind: 'done' } | { kind: 'failed'; error: unknown } = { kind: 'open' };
-  #wake: (() => void) | undefined;
+  /** Readers that wait for something new. */
+  #waiting: (() => void)[] = [];
 
   /** @param onAbandon  called once when the reader leaves before the end */
   constructor(onAbandon: () => void) {
@@ -128,7 +129,7 @@ export class GenerationStream implements AsyncIterable<GenerationChunk> {
           return;
         } else {
           await new Promise<void>((resolve) => {
-            this.#wake = resolve;
+            this.#waiting.push(resolve);
           });
         }
       }
@@ -174,8 +175,7 @@ export class GenerationStream implements AsyncIterable<GenerationChunk> {
   }
 
   #notify(): void {
-    this.#wake?.();
-    this.#wake = undefined;
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 }
 

@@ -21,6 +21,11 @@ abstract class PromptReader<Result> implements SequenceHandler {
     this.#reject = reject;
   }
 
+  /** The request ended before the scheduler had the sequence. */
+  fail(error: unknown): void {
+    this.#reject(error);
+  }
+
   onRows(rows: SequenceRows): undefined {
     this.read(rows);
     return undefined;

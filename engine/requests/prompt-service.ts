@@ -1,7 +1,7 @@
 /** Scoring and embedding: requests that read a prompt and generate nothing. They are collected into batches, since each
  * is done in one go and a full batch costs little more than one request. */
 import type { EngineCore } from '../engine-core.ts';
-import { InvalidArgumentError } from '../errors.ts';
+import { AbortError, InvalidArgumentError, RequestTimeoutError } from '../errors.ts';
 import { DynamicBatcher } from '../scheduler/dynamic-batcher.ts';
 import { Sequence } from '../scheduler/sequence.ts';
 import type { TimerClock } from '../util/clock.ts';
@@ -42,6 +42,9 @@ export interface PromptServiceParts {
 
 type Reader = LogprobReader | EmbeddingReader;
 
+/** The longest time that timers can wait. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 export class PromptService {
   readonly #parts: PromptServiceParts;
   readonly #batcher: DynamicBatcher<Reader, void>;
@@ -54,7 +57,7 @@ export class PromptService {
       ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
       ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
       run: async (readers) => {
-        core.submit(readers);
+        for (const reader of readers) submitTo(core, reader);
         const settled = await Promise.allSettled(readers.map(({ result }) => result as Promise<unknown>));
         return settled.map(() => undefined);
       },
@@ -63,11 +66,10 @@ export class PromptService {
 
   async score(tokenIds: ArrayLike<number>, options: ScoreOptions): Promise<Score> {
     const reader = new LogprobReader(this.#sequence(tokenIds, options));
-    await this.#run(reader, options);
-    const logprobs = [...(await reader.result)];
+    const logprobs = [...(await this.#run(reader, options))];
     const sumLogprob = logprobs.reduce((sum, logprob) => sum + logprob, 0);
     return {
-      tokenIds: Array.from(tokenIds),
+      tokenIds: [...reader.sequence.tokenIds.subarray(0, tokenIds.length)],
       logprobs,
       sumLogprob,
       perplexity: Math.exp(-sumLogprob / logprobs.length),
@@ -80,8 +82,7 @@ export class PromptService {
       throw new InvalidArgumentError('pooling', `must be 'mean' or 'last', got ${String(pooling)}`);
     }
     const reader = new EmbeddingReader(this.#sequence(tokenIds, options), this.#parts.hiddenSize, pooling);
-    await this.#run(reader, options);
-    const vector = await reader.result;
+    const vector = await this.#run(reader, options);
     const length = normalize ? Math.hypot(...vector) : 1;
     return {
       vector: Float32Array.from(vector, (value) => (length === 0 ? 0 : value / length)),
@@ -106,13 +107,38 @@ export class PromptService {
     });
   }
 
-  async #run(reader: Reader, { signal }: RequestOptions): Promise<void> {
-    const onAbort = (): void => this.#parts.core.abort([reader.sequence], signal?.reason);
+  /** The batcher answers when a whole batch is done; a reader knows at once when it is, or was given up. */
+  async #run(reader: Reader, { signal, deadlineMs = Number.POSITIVE_INFINITY }: RequestOptions): Promise<Float64Array> {
+    const { core, clock } = this.#parts;
+    const { sequence } = reader;
+    const givenUp = new AbortController();
+    const giveUp = (error: Error): void => {
+      reader.fail(error);
+      core.abort([sequence]);
+      givenUp.abort();
+    };
+    const onAbort = (): void => giveUp(new AbortError(signal?.reason));
+    const onDeadline = (): void =>
+      giveUp(new RequestTimeoutError(deadlineMs, sequence.status === 'running' ? 'running' : 'queued'));
+    // The scheduler's own deadline counts from when it gets the sequence, and knows nothing of the wait for a batch.
+    const cancelTimer = deadlineMs <= MAX_TIMER_MS ? clock.setTimer(deadlineMs, onDeadline) : undefined;
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      await this.#batcher.submit(reader, signal);
+      if (signal?.aborted) onAbort();
+      this.#batcher.submit(reader, givenUp.signal).catch((error) => reader.fail(error));
+      return await reader.result;
     } finally {
       signal?.removeEventListener('abort', onAbort);
+      cancelTimer?.();
     }
+  }
+}
+
+/** A reader that the scheduler refuses fails alone. */
+function submitTo(core: EngineCore, reader: Reader): void {
+  try {
+    core.submit([reader]);
+  } catch (error) {
+    reader.fail(error);
   }
 }

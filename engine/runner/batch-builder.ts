@@ -9,10 +9,23 @@ import type { ScheduledSequence, SchedulerOutput } from '../scheduler/scheduler-
  * 'hidden'  the final hidden state of each row */
 export type RowsWanted = 'next' | 'score' | 'hidden';
 
-/** Asks for a sequence's prompt, which 'score' needs one token beyond the step. */
+/** What is wanted of unfinished sequences, and a sequence's prompt, which 'score' needs one token beyond the step. */
 export interface RowPolicy {
   readonly rowsWanted: (sequenceId: number) => RowsWanted;
   readonly promptOf: (sequenceId: number) => { readonly tokenIds: ArrayLike<number>; readonly numPromptTokens: number };
+}
+
+/** The policy as it is now, for the sequences of one step. A sequence may end while the step is computed; what was asked
+ * for it still lies among the results, and has to be passed over. */
+export function freezePolicy(output: SchedulerOutput, policy: RowPolicy): RowPolicy {
+  const wanted = new Map<number, RowsWanted>();
+  const prompts = new Map<number, ReturnType<RowPolicy['promptOf']>>();
+  for (const { id } of output.scheduled) {
+    const rows = policy.rowsWanted(id);
+    wanted.set(id, rows);
+    if (rows === 'score') prompts.set(id, policy.promptOf(id));
+  }
+  return { rowsWanted: (id) => wanted.get(id)!, promptOf: (id) => prompts.get(id)! };
 }
 
 /** A sequence's share of a step's results. Views of the step's arrays. */

@@ -1,5 +1,6 @@
 /** How a model's tensors travel to a worker. A message keeps shared memory shared but turns objects of a class into
  * plain ones, so a `Tensor` is taken apart here and put together there. */
+import type { BufferCodec } from '../kernels/worker-backends.ts';
 import type { ModelConfig } from '../model/model-config.ts';
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
@@ -13,12 +14,6 @@ interface TensorParts {
   readonly shape: Shape;
   readonly byteOffset: number;
   readonly buffer: unknown;
-}
-
-/** A buffer handle as something that survives a message with its memory shared, and back. A backend provides it. */
-export interface BufferCodec {
-  encode(buffer: BufferHandle): unknown;
-  decode(encoded: unknown): BufferHandle;
 }
 
 /** A `StepModel` as a message. */

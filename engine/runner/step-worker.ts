@@ -1,7 +1,7 @@
 /** The code of a worker thread: attaches to the model's shared memory once, then runs its part of each step. Piscina
  * calls the default export. */
 import { workerData } from 'piscina';
-import { hostBufferCodec, referencePartOps } from '../kernels/reference/reference-part-ops.ts';
+import { attachWorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
 import { findModelFamily } from '../model/model-registry.ts';
 import { Barrier, BarrierPoisonedError } from './barrier.ts';
 import { decodePlan, type SharedPlan } from './shared-plan.ts';
@@ -9,6 +9,7 @@ import { runStep, type StepSize } from './step-program.ts';
 
 /** What a worker is born with. */
 export interface StepWorkerData {
+  readonly backend: WorkerMessage;
   readonly plan: SharedPlan;
   readonly numThreads: number;
   readonly barrier: SharedArrayBuffer;
@@ -21,9 +22,10 @@ export interface StepTask {
   readonly size?: StepSize;
 }
 
-const { plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
+const { backend: message, plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
 const barrier = new Barrier(numThreads, barrierBuffer);
-const model = decodePlan(plan, findModelFamily(plan.config.architecture), hostBufferCodec);
+const backend = attachWorkerBackend(message);
+const model = decodePlan(plan, findModelFamily(plan.config.architecture), backend.codec);
 
 export default function runPart({ part, size }: StepTask): void {
   try {
@@ -32,7 +34,7 @@ export default function runPart({ part, size }: StepTask): void {
       return;
     }
     runStep(
-      referencePartOps({ index: part, count: numThreads }, () => barrier.wait()),
+      backend.partOps({ index: part, count: numThreads }, () => barrier.wait()),
       model,
       size,
     );

@@ -10,7 +10,7 @@
 import { Piscina } from 'piscina';
 import { EngineClosedError, WorkerCrashedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import { hostBufferCodec } from '../kernels/reference/reference-part-ops.ts';
+import { workerMessage } from '../kernels/worker-backends.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import { Barrier } from './barrier.ts';
 import type { Executor } from './executor.ts';
@@ -39,8 +39,10 @@ export class WorkerPoolExecutor implements Executor {
     this.#backend = backend;
     this.#model = model;
     this.#barrier = new Barrier(numThreads);
+    const { message, codec } = workerMessage(backend);
     const workerData: StepWorkerData = {
-      plan: encodePlan(model, hostBufferCodec),
+      backend: message,
+      plan: encodePlan(model, codec),
       numThreads,
       barrier: this.#barrier.buffer,
     };

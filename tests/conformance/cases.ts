@@ -39,7 +39,8 @@ const matmul = casesOf(
   'matmul',
   fc
     .tuple(fc.record({ T: numTokens(), N: size(), hasBias: fc.boolean(), seed: seed() }), weightRow())
-    .map(([p, w]) => ({ ...p, ...w })),
+    // A sum of K products of two uniform values from -1 to 1, each 1/3 in the root mean square.
+    .map(([p, w]) => ({ ...p, ...w, magnitude: Math.sqrt(w.rowLength) / 3 })),
   async (work, p) => {
     const bytes = randomWeightBytes(p.dtype, p.seed, p.N * p.rowLength);
     const weight = await work.weight(p.dtype, [p.N, p.rowLength], bytes);

@@ -2,11 +2,18 @@
 
 /** Undefined when every value is close enough, otherwise a sentence about the worst one.
  * @param tolerance  largest |actual - expected| / rms(expected); 0 asks for equal values
+ * @param magnitude  what to divide by where it is more than rms(expected): the size that values of this kind usually
+ *   have, for few values that may all happen to be near 0
  *
  * NaN and infinities must match exactly; 0 and -0 are the same. */
-export function findMismatch(actual: Float32Array, expected: Float32Array, tolerance: number): string | undefined {
+export function findMismatch(
+  actual: Float32Array,
+  expected: Float32Array,
+  tolerance: number,
+  magnitude = 0,
+): string | undefined {
   if (actual.length !== expected.length) return `${expected.length} values expected, got ${actual.length}`;
-  const allowed = tolerance * rms(expected);
+  const allowed = tolerance * Math.max(rms(expected), magnitude);
   let worst = -1;
   let worstError = 0;
   for (let i = 0; i < expected.length; i++) {

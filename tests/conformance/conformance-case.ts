@@ -9,12 +9,14 @@ export interface ConformanceCase {
   readonly op: OpName;
   /** The dtype that a tolerance or a skip may depend on: the weight's, or the KV cache's. */
   readonly dtype: DType;
+  /** The size that outputs of this kind usually have, where few of them may all happen to be near 0. Absent: 0. */
+  readonly magnitude?: number;
   /** The case in a line, printed when it fails. */
   readonly label: string;
   run(work: Workspace): Promise<Float32Array>;
 }
 
-/** An op's cases from random parameters, of which `dtype` is the one that matters to tolerances (f32 without). */
+/** An op's cases from random parameters, of which `dtype` (f32 without) and `magnitude` (0 without) matter to tolerances. */
 export function casesOf<P extends object>(
   op: OpName,
   parameters: fc.Arbitrary<P>,
@@ -23,6 +25,7 @@ export function casesOf<P extends object>(
   return parameters.map((p) => ({
     op,
     dtype: 'dtype' in p ? (p.dtype as DType) : 'f32',
+    magnitude: 'magnitude' in p ? (p.magnitude as number) : 0,
     label: JSON.stringify(p),
     run: (work) => run(work, p),
     [fc.toStringMethod]: () => `${op} ${JSON.stringify(p)}`,

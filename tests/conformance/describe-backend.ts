@@ -8,7 +8,7 @@ import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { OpName } from '../../engine/kernels/ops.ts';
 import { ReferenceBackend } from '../../engine/kernels/reference/reference-backend.ts';
 import type { DType } from '../../engine/tensor/dtype.ts';
-import { BACKEND_TOLERANCES } from '../helpers/tolerances.ts';
+import { toleranceOf } from '../helpers/tolerances.ts';
 import { CASES } from './cases.ts';
 import { findMismatch } from './compare.ts';
 import type { ConformanceCase } from './conformance-case.ts';
@@ -26,7 +26,7 @@ export interface Skip {
 
 export interface DescribeBackendOptions {
   readonly skip?: readonly Skip[];
-  /** Every value equal to the reference's, rather than within `BACKEND_TOLERANCES`. */
+  /** Every value equal to the reference's, rather than within `toleranceOf`. */
   readonly exact?: boolean;
 }
 
@@ -95,11 +95,11 @@ export function conformance(
 ) {
   const { backend, reference, exact } = backends;
   return fc.asyncProperty(cases, async (conformanceCase) => {
-    const { op, dtype } = conformanceCase;
-    const tolerances = BACKEND_TOLERANCES[op];
+    const { op, dtype, magnitude } = conformanceCase;
+    const tolerance = exact ? 0 : toleranceOf(backend.name, op, dtype);
     const actual = await withWorkspace(backend, (work) => conformanceCase.run(work));
     const expected = await withWorkspace(reference, (work) => conformanceCase.run(work));
-    const mismatch = findMismatch(actual, expected, exact ? 0 : (tolerances[dtype] ?? tolerances.default));
+    const mismatch = findMismatch(actual, expected, tolerance, magnitude);
     if (mismatch !== undefined) throw new Error(`${backend.name} ${op} ${conformanceCase.label}: ${mismatch}`);
   });
 }

@@ -124,7 +124,10 @@ export function describeMemory(name: string, factory: () => KernelBackend | Prom
           keyCache: work.zeros(dtype, CACHE_SHAPE),
           valueCache: work.zeros(dtype, CACHE_SHAPE),
         })) as [Caches, Caches];
-        const [k, v] = [1, 2].map((seed) => work.floats([4, 2, 32], randomValues(seed, 4 * 2 * 32))) as [Tensor, Tensor];
+        const [k, v] = [1, 2].map((seed) => work.floats([4, 2, 32], randomValues(seed, 4 * 2 * 32))) as [
+          Tensor,
+          Tensor,
+        ];
         const args = { k, v, ...from, slotMapping: work.ints([4], [4, 5, 6, 7]) };
         if (backend.supports('writeKv', args) !== true) return;
         backend.writeKv(args);

@@ -153,7 +153,11 @@ export class ReferenceBackend implements KernelBackend {
   }
 
   /** A range of the tensor's own bytes. */
-  #range(what: string, tensor: Tensor, range: { readonly byteOffset: number; readonly byteLength: number }): Uint8Array {
+  #range(
+    what: string,
+    tensor: Tensor,
+    range: { readonly byteOffset: number; readonly byteLength: number },
+  ): Uint8Array {
     this.#expectOpen();
     const buffer = this.#expectOwned(`${what} tensor`, tensor);
     const { byteOffset, byteLength } = range;

@@ -10,6 +10,7 @@ export class FunctionBuilder {
   readonly #prologue: Statement[] = [];
   readonly #body: Statement[] = [];
   #result: Expression<ValueType> | undefined;
+  #code: readonly number[] | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -63,6 +64,11 @@ export class FunctionBuilder {
 
   /** Locals and body, preceded by their length, as the code section holds them. */
   get code(): readonly number[] {
+    this.#code ??= this.#encode();
+    return this.#code;
+  }
+
+  #encode(): readonly number[] {
     const declarations = this.#localTypes.flatMap((type) => [1, VALUE_TYPE_CODES[type]]);
     const statements = [...this.#prologue, ...this.#body].map(({ code }) => code);
     const body = flatten([unsignedLeb128(this.#localTypes.length), declarations, statements, this.#result?.code ?? [], 0x0b]);

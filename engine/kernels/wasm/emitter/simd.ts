@@ -77,7 +77,7 @@ export const i16x8 = {
 export const i32x4 = {
   splat: (value: number): V128 => constant(new Int32Array(4).fill(value)),
   /** Loads 8 bytes and widens each pair to an unsigned lane. */
-  load16x4U: load(5),
+  load16x4U: load(4),
   add: binary(174),
   sub: binary(177),
   shl: shift(171),

@@ -5,9 +5,8 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd, sumOfLanes } from './arithmetic.ts';
-import { reduceRow } from './elementwise.ts';
 
-/** (x, weight, out, count, inverseCount f32, eps f32) -> (). A weight at address 0 is all ones. `out` may be `x`. */
+/** (x, weight, out, count, inverseCount f32, eps f32) -> (). `out` may be `x`. */
 export function rmsNorm(features: Features): FunctionBuilder {
   const fn = new FunctionBuilder('rms_norm');
   const [x, weight, out, count] = [fn.param('i32'), fn.param('i32'), fn.param('i32'), fn.param('i32')];
@@ -18,41 +17,36 @@ export function rmsNorm(features: Features): FunctionBuilder {
   const scale = fn.local('f32');
   const scales = fn.local('v128');
 
-  const square = reduceRow(row, count, rounds, {
-    wide: sums.map((sum, i) => sum.set(multiplyAdd(features, v128.load(row, i * 16), v128.load(row, i * 16), sum))),
-    single: [rest.set(f32.add(rest, f32.mul(f32.load(row), f32.load(row))))],
-  });
-  const pairs = [f32x4.add(sums[0]!, sums[2]!), f32x4.add(sums[1]!, sums[3]!)] as const;
+  const sixteen = sums.map((sum, i) =>
+    sum.set(multiplyAdd(features, v128.load(row, i * 16), v128.load(row, i * 16), sum)),
+  );
   const meanOfSquares = f32.mul(f32.add(sumOfLanes(sums[0]!), rest), inverseCount);
   fn.emit(
     row.set(x),
-    ...square,
-    sums[0]!.set(f32x4.add(...pairs)),
+    rounds.set(i32.shrU(count, i32.const(4))),
+    countDownFromAny(rounds, ...sixteen, advance(row, 64)),
+    rounds.set(i32.and(count, i32.const(15))),
+    countDownFromAny(rounds, rest.set(f32.add(rest, f32.mul(f32.load(row), f32.load(row)))), advance(row, 4)),
+    sums[0]!.set(f32x4.add(sums[0]!, sums[2]!)),
+    sums[1]!.set(f32x4.add(sums[1]!, sums[3]!)),
+    sums[0]!.set(f32x4.add(sums[0]!, sums[1]!)),
     scale.set(f32.div(f32.const(1), f32.sqrt(f32.add(meanOfSquares, eps)))),
     scales.set(f32x4.splat(scale)),
   );
 
-  const hasWeight = i32.geU(weight, i32.const(1));
-  const step = (bytes: number) => [advance(x, bytes), advance(out, bytes), advance(weight, bytes)];
-  const wide = [0, 16].map((offset) => {
-    const scaled = f32x4.mul(v128.load(x, offset), scales);
-    return { scaled, weighted: f32x4.mul(scaled, v128.load(weight, offset)), offset };
-  });
-  const scaled = f32.mul(f32.load(x), scale);
-  const passes = [
-    {
-      condition: hasWeight,
-      wide: wide.map(({ weighted, offset }) => v128.store(out, weighted, offset)),
-      single: f32.store(out, f32.mul(scaled, f32.load(weight))),
-    },
-    {
-      condition: i32.eq(weight, i32.const(0)),
-      wide: wide.map(({ scaled, offset }) => v128.store(out, scaled, offset)),
-      single: f32.store(out, scaled),
-    },
-  ];
-  void passes;
-  void step;
-  void countDownFromAny;
+  const step = (bytes: number) => [x, out, weight].map((pointer) => advance(pointer, bytes));
+  const pair = fn.locals('v128', 2);
+  const scaled = (offset: number) => f32x4.mul(f32x4.mul(v128.load(x, offset), scales), v128.load(weight, offset));
+  fn.emit(
+    rounds.set(i32.shrU(count, i32.const(3))),
+    countDownFromAny(
+      rounds,
+      ...pair.map((half, h) => half.set(scaled(16 * h))),
+      ...pair.map((half, h) => v128.store(out, half, 16 * h)),
+      ...step(32),
+    ),
+    rounds.set(i32.and(count, i32.const(7))),
+    countDownFromAny(rounds, f32.store(out, f32.mul(f32.mul(f32.load(x), scale), f32.load(weight))), ...step(4)),
+  );
   return fn;
 }

@@ -1,0 +1,58 @@
+/** All kernels as one WebAssembly module, and the types of what it exports. */
+import type { FunctionBuilder } from './emitter/function-builder.ts';
+import type { Features } from './generators/arithmetic.ts';
+import { ATTENTION_F16, ATTENTION_F32, attention } from './generators/attention.ts';
+import { add, siluMul } from './generators/elementwise.ts';
+import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
+import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
+import { matmulQ4 } from './generators/matmul-q4-0.ts';
+import { matmulQ8 } from './generators/matmul-q8-0.ts';
+import { matmulTile, type TileShape } from './generators/matmul-tile.ts';
+import { quantizeToI8, quantizeToI16, spreadFloats } from './generators/pack-activations.ts';
+import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './generators/pack-weights.ts';
+import { rmsNorm } from './generators/rms-norm.ts';
+import { rope } from './generators/rope.ts';
+import { TILE_TOKENS } from './packing/activation-layout.ts';
+
+import { type WasmMemory, type WasmModule, WebAssemblyApi } from './web-assembly.ts';
+
+/** Every tile of 1 to 4 tokens, by one group of weight rows and by two. */
+export const TILE_SHAPES: readonly TileShape[] = Array.from({ length: TILE_TOKENS }, (_, i) => i + 1).flatMap(
+  (tokens) => [
+    { tokens, groups: 1 },
+    { tokens, groups: 2 },
+  ],
+);
+
+/** A kernel: takes addresses, counts and scales as its generator says. */
+export type Kernel = (...args: number[]) => number;
+
+/** Kernels by name. */
+export type Kernels = Readonly<Record<string, Kernel>>;
+
+export function kernelFunctions(features: Features): readonly FunctionBuilder[] {
+  const formats = [matmulQ8, matmulQ4, matmulF32, matmulF16, matmulBf16];
+  return [
+    ...formats.flatMap((format) => TILE_SHAPES.map((shape) => matmulTile(format, shape, features))),
+    quantizeToI16(),
+    quantizeToI8(),
+    spreadFloats(),
+    packQ8Row(),
+    packQ4Row(),
+    packF16Row(),
+    packBf16Row(),
+    packF32Row(),
+    add(),
+    siluMul(features),
+    rmsNorm(features),
+    rope(),
+    rowMax(),
+    sumOfExponentials(features),
+    attention(ATTENTION_F32, features),
+    attention(ATTENTION_F16, features),
+  ];
+}
+
+export function instantiateKernels(module: WasmModule, memory: WasmMemory): Kernels {
+  return new WebAssemblyApi.Instance(module, { env: { memory } }).exports as Kernels;
+}

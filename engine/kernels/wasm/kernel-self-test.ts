@@ -1,0 +1,63 @@
+/** Runs every kernel of two modules on the same memory contents and compares all bytes that they leave. V8's
+ * revectorization is experimental: a kernel that it compiled wrongly must be found here and not in somebody's text. */
+import { Rng } from '../../util/rng.ts';
+import { type Kernels, instantiateKernels } from './kernel-module.ts';
+import { PAGE_BYTES } from './emitter/module-builder.ts';
+import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
+
+const NUM_PAGES = 4;
+const [A, B, OUT, SCRATCH] = [0x1000, 0x11000, 0x21000, 0x31000];
+const TABLE = SCRATCH - 0x100;
+const SEED = 20240229;
+
+/** Arguments for a kernel, by the start of its name. Counts are such that the bulk, the rest and several rounds run. */
+const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] = [
+  ['matmul_', [A, B, OUT, 160, 3, 2]],
+  ['quantize_i16', [A, OUT, OUT + 256, 272, 3]],
+  ['quantize_i8', [A, OUT, OUT + 128, 160, 3, OUT + 144]],
+  ['spread_f32', [A, OUT, 16, 37, 0.5]],
+  ['pack_q', [A, OUT, OUT + 0x4000, 3]],
+  ['pack_', [A, OUT, 37]],
+  ['add', [A, B, OUT, 61]],
+  ['silu_mul', [A, B, OUT, 61]],
+  ['rms_norm', [A, B, OUT, 61, 1 / 61, 1e-5]],
+  ['rope', [OUT, B, 17, 8, 4]],
+  ['row_max', [A, 61]],
+  ['sum_exp', [A, 61, 2]],
+  ['attention_', [A, OUT, 2, 40, TABLE, 3, 70, 16, 0x1000, B, B + 0x800, SCRATCH, 0.3]],
+];
+
+/** Names of the kernels whose results differ in any bit; empty when all agree.
+ * @throws Error for a kernel without a sample */
+export function differingKernels(module: WasmModule, baseline: WasmModule): string[] {
+  const [tested, trusted] = [new Bench(module), new Bench(baseline)];
+  return Object.keys(trusted.kernels).filter((name) => {
+    const args = SAMPLES.find(([prefix]) => name.startsWith(prefix))?.[1];
+    if (args === undefined) throw new Error(`kernel ${name} has no self-test`);
+    return !tested.run(name, args).equals(trusted.run(name, args));
+  });
+}
+
+/** A module over a small memory of its own. */
+class Bench {
+  readonly kernels: Kernels;
+  readonly #bytes: Buffer;
+  readonly #initial: Buffer;
+
+  constructor(module: WasmModule) {
+    const memory = new WebAssemblyApi.Memory({ initial: NUM_PAGES, maximum: NUM_PAGES, shared: true });
+    this.kernels = instantiateKernels(module, memory);
+    this.#bytes = Buffer.from(memory.buffer);
+    const rng = Rng.fromSeed(SEED);
+    const values = Float32Array.from({ length: (NUM_PAGES * PAGE_BYTES) / 4 }, () => 4 * rng.nextFloat() - 2);
+    new Int32Array(values.buffer).set([1, 0, 2, 1, 0], TABLE / 4);
+    this.#initial = Buffer.from(values.buffer);
+  }
+
+  /** All of memory after the call, and what it returned. */
+  run(name: string, args: readonly number[]): Buffer {
+    this.#initial.copy(this.#bytes);
+    const result = this.kernels[name]!(...args) ?? 0;
+    return Buffer.concat([this.#bytes, Buffer.from(Float64Array.of(result).buffer)]);
+  }
+}

@@ -1,0 +1,99 @@
+/** The backend's memory: one shared WebAssembly memory, and typed arrays over all of it.
+ *
+ *   0      64 KiB          8 MiB + 64 KiB         9 MiB + 64 KiB                      at most 4 GiB
+ *   | void | threads' scratch | packed activations | heap: weights, KV, activations, inputs ... |
+ *
+ * The void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
+ * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
+ * i32, whose wrap-around gives the same bits. */
+import { OutOfMemoryError } from '../../errors.ts';
+import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
+import { HostBuffer } from '../reference/host-memory.ts';
+import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
+
+/** Threads that can run parts of ops at the same time. */
+export const MAX_THREADS = 256;
+export const THREAD_SCRATCH_BYTES = 32 * 1024;
+export const ACTIVATION_AREA_BYTES = 1024 * 1024;
+
+const THREAD_SCRATCH_START = PAGE_BYTES;
+export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_SCRATCH_BYTES;
+export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;
+
+export class LinearMemory {
+  readonly memory: WasmMemory;
+  #bytes!: Uint8Array<SharedArrayBuffer>;
+  #floats!: Float32Array<SharedArrayBuffer>;
+  #ints!: Int32Array<SharedArrayBuffer>;
+  #host!: HostBuffer;
+
+  /** @param memory  another thread's memory, to share it */
+  constructor(memory: WasmMemory = newMemory()) {
+    this.memory = memory;
+    this.#refresh();
+  }
+
+  get bytes(): Uint8Array<SharedArrayBuffer> {
+    return this.#bytes;
+  }
+
+  /** Element i is at address 4i. */
+  get floats(): Float32Array<SharedArrayBuffer> {
+    return this.#floats;
+  }
+
+  /** Element i is at address 4i. */
+  get ints(): Int32Array<SharedArrayBuffer> {
+    return this.#ints;
+  }
+
+  /** The whole memory as the reference ops see memory: a tensor in it has its address for an offset. */
+  get host(): HostBuffer {
+    return this.#host;
+  }
+
+  /** Makes addresses up to `end` usable.
+   * @throws OutOfMemoryError */
+  reserve(end: number, what: string): void {
+    const missing = end - this.#bytes.byteLength;
+    if (missing <= 0) return;
+    try {
+      this.memory.grow(Math.ceil(missing / PAGE_BYTES));
+    } catch (cause) {
+      throw new OutOfMemoryError(what, missing, 'use a smaller model or quantization, or fewer KV blocks', { cause });
+    }
+    this.#refresh();
+  }
+
+  /** Another thread may have grown the memory. */
+  expectWithin(end: number): void {
+    if (end > this.#bytes.byteLength) this.#refresh();
+  }
+
+  #refresh(): void {
+    const { buffer } = this.memory;
+    this.#bytes = new Uint8Array(buffer);
+    this.#floats = new Float32Array(buffer);
+    this.#ints = new Int32Array(buffer);
+    this.#host = new HostBuffer(buffer);
+  }
+}
+
+/** Where a thread's own scratch memory starts: `THREAD_SCRATCH_BYTES` for the part's private use within one op. */
+export function threadScratch(part: number): number {
+  return THREAD_SCRATCH_START + (part % MAX_THREADS) * THREAD_SCRATCH_BYTES;
+}
+
+/** Reserves addresses for 4 GiB, or for less where the process may not have so many. */
+function newMemory(): WasmMemory {
+  const initial = HEAP_START / PAGE_BYTES;
+  for (let maximum = MAX_PAGES; ; maximum /= 2) {
+    try {
+      return new WebAssemblyApi.Memory({ initial, maximum, shared: true });
+    } catch (cause) {
+      if (maximum / 2 >= initial) continue;
+      const advice = 'the process has too little address space left (close other engines, or raise its limit)';
+      throw new OutOfMemoryError('a WebAssembly memory', initial * PAGE_BYTES, advice, { cause });
+    }
+  }
+}

@@ -1,0 +1,21 @@
+/** What a native op is: code for a part of the work, and a rule for which arguments it takes. The rest goes to the
+ * reference. */
+import type { OpArgs, OpName } from '../../ops.ts';
+import type { Part } from '../../part.ts';
+import type { Machine } from '../machine.ts';
+
+/** How a thread takes part in an op that several run together. */
+export interface Share {
+  readonly part: Part;
+  /** Returns when every thread has called it. Ops of more than one phase call it between them; after the op the caller
+   * does. Every part must call it equally often. */
+  meet(): void;
+}
+
+export interface NativeOp<Name extends OpName> {
+  /** Whether the kernels take these arguments. Depends on dtypes and on sizes that are a model's, never on how many
+   * tokens there are: an op must not change hands between a token alone and a batch (law 2). */
+  takes(args: OpArgs[Name]): boolean;
+  /** Checks index inputs before it writes anything, like the reference ops. */
+  run(machine: Machine, args: OpArgs[Name], share: Share): void;
+}

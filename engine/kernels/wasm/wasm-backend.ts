@@ -1,0 +1,294 @@
+/** The wasm backend: kernels generated at start, over one shared WebAssembly memory of at most 4 GiB. Ops run at once on
+ * the calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
+import { EngineClosedError, InvalidArgumentError, OutOfMemoryError, QuernError, ShapeError, UnsupportedError } from '../../errors.ts';
+import { type DType, FLOAT_DTYPES, type FloatDType, INTEGER_DTYPES, isFloatDType } from '../../tensor/dtype.ts';
+import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
+import { byteLengthOf } from '../../tensor/storage.ts';
+import { Tensor } from '../../tensor/tensor.ts';
+import { checkArgs } from '../check-args.ts';
+import type { KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
+import type { OpArgs, OpName } from '../ops.ts';
+import { WHOLE } from '../part.ts';
+import { Allocator } from './allocator.ts';
+import { type CompiledKernels, type CompileOptions, compileKernels, type FeatureState } from './compile-kernels.ts';
+import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
+import { HEAP_START } from './linear-memory.ts';
+import { type Machine, newMachine } from './machine.ts';
+import { fitsActivationArea } from './ops/matmul.ts';
+import { isNative, runOp } from './ops/index.ts';
+import { packedByteLength, packedFormat } from './packing/packed-format.ts';
+import { loadPackedRows, readInChunks, unpackRows } from './packing/load-packed.ts';
+import { addressOf, byteAddressOf, type Packing, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
+import type { WasmAttachment } from './wasm-worker.ts';
+
+export type WasmBackendOptions = CompileOptions;
+
+/** What is in use, and why not more. */
+export interface WasmBackendInfo {
+  readonly relaxedSimd: FeatureState;
+  readonly revectorized: FeatureState;
+}
+
+const ALONE = { part: WHOLE, meet: () => {} };
+
+export class WasmBackend implements KernelBackend {
+  readonly name = WASM_OWNER;
+  readonly info: WasmBackendInfo;
+  readonly kvPageLayout: string;
+  readonly #compiled: CompiledKernels;
+  readonly #machine: Machine;
+  readonly #allocator = new Allocator(HEAP_START, (MAX_PAGES - 1) * PAGE_BYTES);
+  readonly #purposes = new Map<WasmBuffer, MemoryPurpose>();
+  readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
+  #isClosed = false;
+
+  /** Compiles the kernels: some 100 ms.
+   * @throws OutOfMemoryError when no memory can be had at all */
+  constructor(options: WasmBackendOptions = {}) {
+    this.#compiled = compileKernels(options);
+    const { module, relaxed, revectorized } = this.#compiled;
+    this.#machine = newMachine(module, revectorized.used);
+    this.info = { relaxedSimd: relaxed, revectorized };
+    // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
+    this.kvPageLayout = `wasm rows 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
+  }
+
+  embed = (args: OpArgs['embed']): void => this.#run('embed', args);
+  rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
+  layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
+  matmul = (args: OpArgs['matmul']): void => this.#run('matmul', args);
+  rope = (args: OpArgs['rope']): void => this.#run('rope', args);
+  writeKv = (args: OpArgs['writeKv']): void => this.#run('writeKv', args);
+  pagedAttention = (args: OpArgs['pagedAttention']): void => this.#run('pagedAttention', args);
+  siluMul = (args: OpArgs['siluMul']): void => this.#run('siluMul', args);
+  geluMul = (args: OpArgs['geluMul']): void => this.#run('geluMul', args);
+  add = (args: OpArgs['add']): void => this.#run('add', args);
+  gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
+  copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
+  tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
+
+  #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
+    this.#expectOpen();
+    checkArgs(op, args);
+    for (const [name, value] of Object.entries(args)) {
+      if (typeof value === 'object') this.#expectOwned(`${op} ${name}`, value);
+    }
+    runOp(this.#machine, op, args, ALONE);
+  }
+
+  supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
+    try {
+      checkArgs(op, args);
+      return true;
+    } catch (error) {
+      if (error instanceof QuernError) return error.message;
+      throw error;
+    }
+  }
+
+  /** Whether kernels run the op on these arguments, rather than the reference. */
+  isNative<Name extends OpName>(op: Name, args: OpArgs[Name]): boolean {
+    return isNative(op, args);
+  }
+
+  /** What a worker thread needs to run parts of ops on this backend's memory: to be posted to it. */
+  get attachment(): WasmAttachment {
+    const { module, revectorized } = this.#compiled;
+    return { module, memory: this.#machine.memory.memory, revectorized: revectorized.used };
+  }
+
+  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose): Tensor<WasmBuffer> {
+    this.#expectOpen();
+    if (!isFloatDType(dtype) && !(INTEGER_DTYPES as readonly string[]).includes(dtype)) {
+      throw new UnsupportedError(`dtype ${dtype}`, `it must be ${[...FLOAT_DTYPES, ...INTEGER_DTYPES].join(', ')}`);
+    }
+    if (!Object.hasOwn(this.#usage, purpose)) {
+      throw new InvalidArgumentError('purpose', `must be ${Object.keys(this.#usage).join(', ')}, got ${purpose}`);
+    }
+    checkShape(shape);
+    const buffer = this.#newBuffer(byteLengthOf(dtype, shape), purpose, `${purpose} ${dtype}${formatShape(shape)}`);
+    return new Tensor(dtype, shape, buffer);
+  }
+
+  /** A matrix of a format with kernels is packed as it comes; anything else is kept as it is. Besides the weight itself
+   * some 1 MiB is in use meanwhile. A failed read leaves nothing allocated.
+   * @throws UnsupportedError for an f16 infinity or NaN, which kernels would take for a number */
+  async loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<WasmBuffer>> {
+    this.#expectOpen();
+    const packing = packingFor(dtype, shape);
+    if (packing === undefined) return this.#loadPlain(dtype, shape, read);
+    const { format, numRows, rowLength } = packing;
+    const what = `weights ${dtype}${formatShape(shape)}`;
+    const buffer = this.#newBuffer(packedByteLength(format, numRows, rowLength), 'weights', what, packing);
+    const tensor = new Tensor(dtype, shape, buffer);
+    try {
+      const stage = (byteLength: number) => this.#newBuffer(byteLength, 'scratch', 'a part of a weight');
+      await loadPackedRows(this.#machine, tensor, read, { stage, release: (staging) => this.#release(staging) });
+      this.#expectOpen();
+    } catch (error) {
+      this.#release(buffer);
+      throw error;
+    }
+    return tensor;
+  }
+
+  async #loadPlain(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<WasmBuffer>> {
+    const tensor = this.allocate(dtype, shape, 'weights');
+    const { address, byteLength } = tensor.buffer;
+    try {
+      await readInChunks(byteLength, async (start, length) => {
+        await read(start, this.#machine.memory.bytes.subarray(address + start, address + start + length));
+        this.#expectOpen();
+      });
+    } catch (error) {
+      this.#release(tensor.buffer);
+      throw error;
+    }
+    return tensor;
+  }
+
+  upload(tensor: Tensor, values: Float32Array | Int32Array): void {
+    this.#expectOpen();
+    this.#expectOwned('upload tensor', tensor);
+    const dtype = values instanceof Float32Array ? 'f32' : 'i32';
+    if (tensor.dtype !== dtype) {
+      throw new InvalidArgumentError('upload values', `${values.constructor.name} does not fit a tensor of ${tensor}`);
+    }
+    if (values.length > tensor.numElements) {
+      throw new ShapeError('upload', `at most the ${tensor.numElements} values of ${tensor}`, `${values.length}`);
+    }
+    const { floats, ints } = this.#machine.memory;
+    (dtype === 'f32' ? floats : ints).set(values, addressOf(tensor) / 4);
+  }
+
+  async download(tensor: Tensor): Promise<Float32Array> {
+    this.#expectOpen();
+    this.#expectOwned('download tensor', tensor);
+    if (tensor.dtype !== 'f32') throw new UnsupportedError(`download of ${tensor.dtype}`, 'only f32 tensors are read');
+    const packing = packingOf(tensor);
+    if (packing !== undefined) return unpackRows(this.#machine, tensor as Tensor<WasmBuffer>, packing);
+    const start = addressOf(tensor) / 4;
+    return new Float32Array(this.#machine.memory.floats.subarray(start, start + tensor.numElements));
+  }
+
+  async readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void> {
+    target.set(this.#range('readBytes', tensor, { byteOffset, byteLength: target.byteLength }));
+  }
+
+  writeBytes(tensor: Tensor, byteOffset: number, source: Uint8Array): void {
+    this.#range('writeBytes', tensor, { byteOffset, byteLength: source.byteLength }).set(source);
+  }
+
+  async sync(): Promise<void> {
+    this.#expectOpen();
+  }
+
+  free(tensor: Tensor): void {
+    this.#expectOpen();
+    const buffer = this.#expectOwned('free tensor', tensor);
+    const { packing } = buffer;
+    const isWhole =
+      packing === undefined
+        ? tensor.byteOffset === 0 && tensor.byteLength === buffer.byteLength
+        : packingOf(tensor) !== undefined;
+    if (!isWhole) {
+      throw new InvalidArgumentError('free tensor', `${tensor} is a view of a part; free the tensor it was cut from`);
+    }
+    this.#release(buffer);
+  }
+
+  memoryUsage(): MemoryUsage {
+    return { ...this.#usage };
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const buffer of [...this.#purposes.keys()]) this.#release(buffer);
+  }
+
+  /** The bytes of an unpacked tensor.
+   * @throws InvalidArgumentError when the range leaves it */
+  #range(
+    what: string,
+    tensor: Tensor,
+    { byteOffset, byteLength }: { readonly byteOffset: number; readonly byteLength: number },
+  ): Uint8Array<SharedArrayBuffer> {
+    this.#expectOpen();
+    this.#expectOwned(`${what} tensor`, tensor);
+    if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset + byteLength <= tensor.byteLength)) {
+      const rule = `${byteLength} bytes must fit into the ${tensor.byteLength} of ${tensor}`;
+      throw new InvalidArgumentError(`${what} byteOffset`, `${rule}, got ${byteOffset}`, { byteOffset, byteLength });
+    }
+    const start = byteAddressOf(tensor) + byteOffset;
+    return this.#machine.memory.bytes.subarray(start, start + byteLength);
+  }
+
+  /** Zero-filled memory. */
+  #newBuffer(byteLength: number, purpose: MemoryPurpose, what: string, packing?: Packing): WasmBuffer {
+    const { memory } = this.#machine;
+    const oldEnd = this.#allocator.end;
+    const address = this.#allocator.allocate(byteLength);
+    if (address === undefined) {
+      const advice = 'one WebAssembly memory holds 4 GiB; use a smaller model or quantization, or fewer KV blocks';
+      throw new OutOfMemoryError(what, byteLength, advice);
+    }
+    try {
+      memory.reserve(this.#allocator.end, what);
+    } catch (error) {
+      this.#allocator.free(address);
+      throw error;
+    }
+    // Pages that were never handed out are zero as they come.
+    if (address < oldEnd) memory.bytes.fill(0, address, address + byteLength);
+    const buffer = new WasmBuffer(address, byteLength, packing);
+    this.#purposes.set(buffer, purpose);
+    this.#usage[purpose] += byteLength;
+    return buffer;
+  }
+
+  /** Does nothing for a buffer that close has released already. */
+  #release(buffer: WasmBuffer): void {
+    const purpose = this.#purposes.get(buffer);
+    if (purpose === undefined) return;
+    this.#purposes.delete(buffer);
+    this.#usage[purpose] -= buffer.byteLength;
+    buffer.isReleased = true;
+    this.#allocator.free(buffer.address);
+  }
+
+  #expectOpen(): void {
+    if (this.#isClosed) throw new EngineClosedError();
+  }
+
+  /** @throws InvalidArgumentError for a tensor that another backend owns, that was freed, or that leaves its buffer. */
+  #expectOwned(what: string, tensor: Tensor): WasmBuffer {
+    const buffer = tensor.buffer as WasmBuffer;
+    if (!this.#purposes.has(buffer)) {
+      throw new InvalidArgumentError(what, `${tensor} ${whyNotOwned(tensor)}`, { owner: buffer.owner });
+    }
+    const { byteOffset, byteLength } = tensor;
+    const room = buffer.packing === undefined ? buffer.byteLength : Number.POSITIVE_INFINITY;
+    if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset + byteLength <= room)) {
+      const rule = `bytes ${byteOffset} to ${byteOffset + byteLength} leave its buffer of ${buffer.byteLength}`;
+      throw new InvalidArgumentError(what, `${tensor}: ${rule}`);
+    }
+    return buffer;
+  }
+}
+
+/** How a weight of this shape is packed: matrices of formats with kernels, unless their rows are too long. */
+function packingFor(dtype: FloatDType, shape: Shape): Packing | undefined {
+  const format = packedFormat(dtype);
+  checkShape(shape);
+  const [numRows, rowLength] = shape;
+  if (format === undefined || shape.length !== 2 || numRows === 0 || rowLength === 0) return undefined;
+  byteLengthOf(dtype, shape); // throws where a quant block would not fit into the rows
+  if (!fitsActivationArea(format, rowLength!)) return undefined;
+  return { format, numRows: numRows!, rowLength: rowLength! };
+}
+
+function whyNotOwned({ buffer }: Tensor): string {
+  if (!(buffer instanceof WasmBuffer)) return `belongs to the backend '${buffer.owner}', not to '${WASM_OWNER}'`;
+  return buffer.isReleased ? 'was freed' : 'belongs to another wasm backend';
+}
+

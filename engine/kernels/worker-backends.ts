@@ -1,0 +1,77 @@
+/** How backends take part in worker threads: what the calling thread posts, and what a worker makes of it. One entry per
+ * backend that computes on host threads; a backend that does its work elsewhere (a GPU) has none. */
+import { UnsupportedError } from '../errors.ts';
+import type { BufferHandle } from '../tensor/tensor.ts';
+import type { KernelBackend, KernelOps } from './kernel-backend.ts';
+import type { Part } from './part.ts';
+import { REFERENCE_OWNER } from './reference/host-memory.ts';
+import { hostBufferCodec, referencePartOps } from './reference/reference-part-ops.ts';
+import type { WasmBackend } from './wasm/wasm-backend.ts';
+import { WASM_OWNER } from './wasm/wasm-buffer.ts';
+import { attachWasm, type WasmAttachment, wasmBufferCodec, wasmPartOps } from './wasm/wasm-worker.ts';
+
+/** A buffer handle as something that survives a message with its memory shared, and back. */
+export interface BufferCodec {
+  encode(buffer: BufferHandle): unknown;
+  decode(encoded: unknown): BufferHandle;
+}
+
+/** What a worker works with. */
+export interface WorkerBackend {
+  readonly codec: BufferCodec;
+  /** The ops as one of `part.count` threads runs them: its part of each, then `meet`, which returns when every thread has
+   * called it. */
+  partOps(part: Part, meet: () => void): KernelOps;
+}
+
+/** Survives a message: plain data, shared memory and compiled modules. */
+export interface WorkerMessage {
+  readonly backend: string;
+  readonly attachment: unknown;
+}
+
+interface WorkerBackendEntry {
+  readonly codec: BufferCodec;
+  /** On the calling thread. */
+  attachmentOf(backend: KernelBackend): unknown;
+  /** On the worker, once. */
+  attach(attachment: unknown): WorkerBackend['partOps'];
+}
+
+const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
+  [REFERENCE_OWNER]: {
+    codec: hostBufferCodec,
+    attachmentOf: () => undefined,
+    attach: () => referencePartOps,
+  },
+  [WASM_OWNER]: {
+    codec: wasmBufferCodec,
+    attachmentOf: (backend) => (backend as WasmBackend).attachment,
+    attach: (attachment) => {
+      const machine = attachWasm(attachment as WasmAttachment);
+      return (part, meet) => wasmPartOps(machine, part, meet);
+    },
+  },
+};
+
+/** @throws UnsupportedError for a backend that worker threads cannot share */
+function entryOf(name: string): WorkerBackendEntry {
+  const entry = ENTRIES[name];
+  if (entry === undefined) throw new UnsupportedError(`backend ${name} on worker threads`, 'use numThreads: 0');
+  return entry;
+}
+
+/** What to post, and how to encode buffers for it. */
+export function workerMessage(backend: KernelBackend): {
+  readonly message: WorkerMessage;
+  readonly codec: BufferCodec;
+} {
+  const { codec, attachmentOf } = entryOf(backend.name);
+  return { message: { backend: backend.name, attachment: attachmentOf(backend) }, codec };
+}
+
+/** The worker's side of `workerMessage`. */
+export function attachWorkerBackend({ backend, attachment }: WorkerMessage): WorkerBackend {
+  const { codec, attach } = entryOf(backend);
+  return { codec, partOps: attach(attachment) };
+}

@@ -1,0 +1,166 @@
+/** Worker threads that die, and an engine that is closed while it works: the promised errors, a pool that heals, and
+ * nothing left behind. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { EngineClosedError, WorkerCrashedError } from '../../engine/errors.ts';
+import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
+import { EngineHarness, holdNextStep } from '../helpers/engine-harness.ts';
+import { rejection } from '../helpers/rejection.ts';
+import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
+import { TINY, writeTinyModel } from '../helpers/tiny-models.ts';
+
+const folder = useTemporaryFolder();
+const OPTIONS: GenerateOptions = { max_tokens: 12, temperature: 0, ignore_eos: true };
+const PROMPTS = Array.from({ length: 6 }, (_, i) => [1, 2, 3, 4, 5, 6, 7, 8, i]);
+const alone: string[] = [];
+const path = (): string => folder.at('tiny.gguf');
+let harness: EngineHarness;
+
+beforeAll(async () => {
+  await writeTinyModel(path(), TINY);
+  harness = await EngineHarness.load(path(), { maxModelLen: 64, maxNumSeqs: 1 });
+  for (const prompt of PROMPTS) alone.push((await harness.engine.generate(prompt, OPTIONS).result).text);
+  await harness.close();
+});
+
+afterEach(async () => expect(await harness.close()).toBeUndefined());
+
+async function expectHealthy(): Promise<void> {
+  const texts = await Promise.all(
+    PROMPTS.map(async (prompt) => (await harness.engine.generate(prompt, OPTIONS).result).text),
+  );
+  expect(texts).toEqual(alone);
+  expect(harness.findLeak()).toBeUndefined();
+}
+
+describe('a worker that is killed', () => {
+  it.each([
+    [1, 0],
+    [2, 0],
+    [2, 1],
+    [3, 1],
+  ])(
+    'in a step, of %i workers number %i: its requests fail, those in the queue do not, and the pool heals',
+    async (numThreads, victim) => {
+      harness = await EngineHarness.load(path(), { numThreads, maxModelLen: 64, maxNumSeqs: 2, blockSize: 4 });
+      for (const killAt of [1, 3, 9]) {
+        let numSteps = 0;
+        harness.onStep = () => {
+          if (++numSteps === killAt) void harness.workers[victim]!.terminate();
+        };
+        const settled = await Promise.allSettled(
+          PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS).result),
+        );
+        harness.onStep = undefined;
+        const failed = settled.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
+        // Two ran; the thread may have died just after its part of the step was done, and then in the next one.
+        expect(failed).toHaveLength(2);
+        for (const { reason } of failed) expect(reason).toBeInstanceOf(WorkerCrashedError);
+        for (const [i, outcome] of settled.entries()) {
+          if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(alone[i]);
+        }
+        expect(harness.findLeak()).toBeUndefined();
+        await expectHealthy();
+        expect(harness.workers).toHaveLength(numThreads);
+      }
+    },
+  );
+
+  it('at a random moment, again and again: every request ends, right or with that error', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64, blockSize: 4 });
+    for (let round = 0; round < 8; round++) {
+      const streams = PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS));
+      await delay(round * 2);
+      void harness.workers[round % 2]?.terminate();
+      const settled = await Promise.allSettled(streams.map(({ result }) => result));
+      for (const [i, outcome] of settled.entries()) {
+        if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(alone[i]);
+        else expect(outcome.reason).toBeInstanceOf(WorkerCrashedError);
+      }
+      expect(harness.findLeak()).toBeUndefined();
+    }
+    await expectHealthy();
+  });
+
+  it('while nothing runs: nobody notices', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64 });
+    for (let round = 0; round < 3; round++) {
+      await expectHealthy();
+      await harness.workers[0]!.terminate();
+    }
+    await expectHealthy();
+    await Promise.all(harness.workers.map((worker) => worker.terminate()));
+    await expectHealthy();
+    expect(harness.workers).toHaveLength(2);
+  });
+
+  it('while it starts in place of another', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64 });
+    for (let round = 0; round < 3; round++) {
+      await harness.workers[0]!.terminate();
+      // The new one has not loaded its code yet.
+      await Promise.all(harness.workers.map((worker) => worker.terminate()));
+    }
+    // It may take a request to find out.
+    await Promise.allSettled(PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS).result));
+    await expectHealthy();
+  });
+
+  it('fails scoring and embedding requests with the same error', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64, maxWaitMs: 0 });
+    const before = await harness.engine.score(PROMPTS[0]!);
+    harness.onStep = () => {
+      harness.onStep = undefined;
+      void harness.workers[0]!.terminate();
+    };
+    expect(await rejection(harness.engine.score(PROMPTS[0]!))).toBeInstanceOf(WorkerCrashedError);
+    expect((await harness.engine.score(PROMPTS[0]!)).logprobs).toEqual(before.logprobs);
+  });
+});
+
+describe('close', () => {
+  it.each([0, 2])(
+    'during a step (%i threads): all requests end with EngineClosedError, and again at once',
+    async (numThreads) => {
+      harness = await EngineHarness.load(path(), { numThreads, maxModelLen: 64, maxNumSeqs: 2, maxWaitMs: 50 });
+      const held = holdNextStep(harness);
+      const requests: Promise<unknown>[] = PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS).result);
+      // Two in a batch that is collected.
+      requests.push(harness.engine.score([1, 2, 3]), harness.engine.embed([1, 2, 3]));
+      await held.reached;
+      const closed = harness.engine.close();
+      expect(harness.engine.close()).toBe(closed);
+      for (const request of requests) expect(await rejection(request)).toBeInstanceOf(EngineClosedError);
+      // The step still writes: its memory must not go before it ends.
+      expect(harness.backend.memoryUsage().kv).toBeGreaterThan(0);
+      held.release();
+      await closed;
+      await harness.engine[Symbol.asyncDispose]();
+      expect(harness.findLeak()).toBeUndefined();
+    },
+  );
+
+  it('refuses what comes later, and still answers what needs no model', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 1, maxModelLen: 64 });
+    await harness.close();
+    const stream = harness.engine.generate([1]);
+    expect(await rejection(stream.result)).toBeInstanceOf(EngineClosedError);
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toThrow(EngineClosedError);
+    expect(await rejection(harness.engine.score([1, 2]))).toBeInstanceOf(EngineClosedError);
+    expect(await rejection(harness.engine.embed([1, 2]))).toBeInstanceOf(EngineClosedError);
+    expect(harness.engine.stats()).toMatchObject({ numQueued: 0, numRunning: 0, kvCache: { numUsedBlocks: 0 } });
+    expect(harness.engine.detokenize(harness.engine.tokenize('abc'))).toBe('abc');
+  });
+
+  it('while a worker dies', async () => {
+    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64 });
+    const held = holdNextStep(harness);
+    const stream = harness.engine.generate(PROMPTS[0]!, OPTIONS);
+    await held.reached;
+    void harness.workers[0]!.terminate();
+    const closed = harness.engine.close();
+    held.release();
+    await closed;
+    expect(await rejection(stream.result)).toBeInstanceOf(EngineClosedError);
+  });
+});
