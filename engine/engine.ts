@@ -11,6 +11,17 @@ import { type EngineStats, summarizeStats } from './engine-stats.ts';
 import { AbortError, ContextLengthError, EngineClosedError, InvalidArgumentError } from './errors.ts';
 import { closeLoaded, type LoadedEngine, loadEngine } from './load-engine.ts';
 import type { ModelConfig } from './model/model-config.ts';
+import type { PromptCacheHost } from './prompt-cache/prompt-cache-host.ts';
+import {
+  type RestoredPromptCache,
+  type RestorePromptCacheOptions,
+  restorePromptCache,
+} from './prompt-cache/restore-prompt-cache.ts';
+import {
+  type SavedPromptCache,
+  type SavePromptCacheOptions,
+  savePromptCache,
+} from './prompt-cache/save-prompt-cache.ts';
 import { createChoices } from './requests/create-choices.ts';
 import { type GenerateOptions, splitGenerateOptions } from './requests/generate-options.ts';
 import { GenerationStream } from './requests/generation-stream.ts';
@@ -161,6 +172,20 @@ export class Engine implements AsyncDisposable {
     return this.#promptService.embed(tokenIds, options);
   }
 
+  /** Writes the keys and values of cached prompt beginnings to a file, most recently used first. Prompts can be read from
+   * the file: guard it as you guard them.
+   * @throws FileAccessError, InvalidArgumentError without prefix caching, EngineClosedError */
+  async savePromptCache(path: string, options: SavePromptCacheOptions = {}): Promise<SavedPromptCache> {
+    return savePromptCache(this.#promptCacheHost(), path, options);
+  }
+
+  /** Takes in what `savePromptCache` wrote, for the same model and cache options. A file that is damaged or foreign is
+   * refused as a whole, with a reason; prompts are then computed as if there were none.
+   * @throws InvalidArgumentError without prefix caching, EngineClosedError */
+  async restorePromptCache(path: string, options: RestorePromptCacheOptions = {}): Promise<RestoredPromptCache> {
+    return restorePromptCache(this.#promptCacheHost(), path, options);
+  }
+
   stats(): EngineStats {
     const { model, executor } = this.#loaded;
     return summarizeStats(this.#core.stats(), { backend: model.backend, numThreads: executor.numThreads });
@@ -185,6 +210,18 @@ export class Engine implements AsyncDisposable {
     this.#promptService.close();
     await this.#core.close();
     await closeLoaded(this.#loaded);
+  }
+
+  #promptCacheHost(): PromptCacheHost {
+    if (this.#closing !== undefined) throw new EngineClosedError();
+    const { model, kvCache, memory } = this.#loaded;
+    return {
+      kvCache,
+      backend: model.backend,
+      layers: memory.memory.kvCache,
+      modelFingerprint: model.fingerprint,
+      betweenSteps: (task) => this.#core.betweenSteps(task),
+    };
   }
 
   #encodePrompt(prompt: Prompt, encoding: { parseSpecial: boolean; addSpecial: boolean }): ArrayLike<number> {

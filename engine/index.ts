@@ -8,6 +8,9 @@ export type { KvDType } from './kvcache/kv-cache-storage.ts';
 export type { LoadProgress } from './loader/load-weights.ts';
 export type { MetricsSnapshot, TimeSummary } from './metrics.ts';
 export type { ModelConfig } from './model/model-config.ts';
+export type { PromptCacheRefusal, PromptCacheRefusalReason } from './prompt-cache/prompt-cache-refusal.ts';
+export type { RestoredPromptCache, RestorePromptCacheOptions } from './prompt-cache/restore-prompt-cache.ts';
+export type { SavedPromptCache, SavePromptCacheOptions } from './prompt-cache/save-prompt-cache.ts';
 export type { GenerateOptions, RequestOptions } from './requests/generate-options.ts';
 export type {
   GeneratedLogprob,

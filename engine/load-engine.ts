@@ -36,7 +36,7 @@ export async function loadEngine(path: string, options: EngineOptions): Promise<
     const kvCache = new KvCacheManager({
       numBlocks,
       blockSize,
-      modelFingerprint: path,
+      modelFingerprint: model.fingerprint,
       slidingWindow,
       enablePrefixCaching: options.enablePrefixCaching ?? true,
     });

@@ -146,7 +146,8 @@ function attentionCase(size: AttentionSize): CaseFactory {
         operations: 4 * seen * numHeads * headDim,
         peak: 'f32',
         run: () => backend.pagedAttention(args),
-        free: () => freeAll(backend, [keyCache, valueCache, rows, slotMapping, q, out, blockTables, queryStartLoc, seqLens]),
+        free: () =>
+          freeAll(backend, [keyCache, valueCache, rows, slotMapping, q, out, blockTables, queryStartLoc, seqLens]),
       };
     },
   };
@@ -187,13 +188,19 @@ async function randomWeight(backend: WasmBackend, dtype: FloatDType, shape: read
 function randomFloats(backend: WasmBackend, shape: readonly number[]): Tensor {
   const tensor = backend.allocate('f32', shape, 'scratch');
   const rng = Rng.fromSeed(2);
-  backend.upload(tensor, Float32Array.from({ length: tensor.numElements }, () => 2 * rng.nextFloat() - 1));
+  backend.upload(
+    tensor,
+    Float32Array.from({ length: tensor.numElements }, () => 2 * rng.nextFloat() - 1),
+  );
   return tensor;
 }
 
 function ints(backend: WasmBackend, shape: readonly number[], value: (i: number) => number): Tensor {
   const tensor = backend.allocate('i32', shape, 'scratch');
-  backend.upload(tensor, Int32Array.from({ length: tensor.numElements }, (_, i) => value(i)));
+  backend.upload(
+    tensor,
+    Int32Array.from({ length: tensor.numElements }, (_, i) => value(i)),
+  );
   return tensor;
 }
 

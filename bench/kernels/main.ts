@@ -64,7 +64,21 @@ function report(kernelCase: KernelCase, timing: Timing, limits: Limits): void {
   const percentOfPeak = gops === undefined ? undefined : (100 * gops) / limits.peaks[peak!];
   if (options.json) {
     const { samples, median, min, max } = timing;
-    console.log(JSON.stringify({ ...context(), name, gbPerSecond, gops, percentOfBandwidth, percentOfPeak, unit: 'ns', median, min, max, samples }));
+    console.log(
+      JSON.stringify({
+        ...context(),
+        name,
+        gbPerSecond,
+        gops,
+        percentOfBandwidth,
+        percentOfPeak,
+        unit: 'ns',
+        median,
+        min,
+        max,
+        samples,
+      }),
+    );
     return;
   }
   const cells = [
@@ -107,7 +121,9 @@ if (options.json) console.log(JSON.stringify({ ...context(), name: 'limits', sta
 else {
   const { f32, dotI16, dotI8 } = limits.peaks;
   console.log(`${JSON.stringify(context())}\nkernels ready after ${startMs.toFixed(0)} ms`);
-  console.log(`read ${limits.bandwidth.toFixed(1)} GB/s; GOPS at most: f32 ${f32.toFixed(0)}, dot i16 ${dotI16.toFixed(0)}, dot i8 ${dotI8.toFixed(0)}`);
+  console.log(
+    `read ${limits.bandwidth.toFixed(1)} GB/s; GOPS at most: f32 ${f32.toFixed(0)}, dot i16 ${dotI16.toFixed(0)}, dot i8 ${dotI8.toFixed(0)}`,
+  );
   console.log(`${'one thread; medians'.padEnd(38)} ${'median'.padStart(13)} ${'best'.padStart(13)}`);
 }
 for (const factory of CASES) {

@@ -6,7 +6,7 @@ import { FunctionBuilder } from '../../engine/kernels/wasm/emitter/function-buil
 import { buildModule } from '../../engine/kernels/wasm/emitter/module-builder.ts';
 import { f32x4, i16x8, i32x4, v128 } from '../../engine/kernels/wasm/emitter/simd.ts';
 import { withV8Flags } from '../../engine/kernels/wasm/v8-flags.ts';
-import { WebAssemblyApi, type WasmMemory } from '../../engine/kernels/wasm/web-assembly.ts';
+import { type WasmMemory, WebAssemblyApi } from '../../engine/kernels/wasm/web-assembly.ts';
 
 const READ_BYTES = 256;
 /** Independent chains, so that latency does not show: as many pairs as there are registers to spare. */
@@ -31,8 +31,14 @@ export function newRoofline(memory: WasmMemory, flags: readonly string[]): Roofl
     peakLoop('dotI16', (x, y, sum) => i32x4.add(sum, i32x4.dotI16x8S(x, y))),
     peakLoop('dotI8', (x, y, sum) => i16x8.add(sum, i16x8.relaxedDotI8x16I7x16S(x, y))),
   ];
-  const module = withV8Flags(flags, () => new WebAssemblyApi.Module(buildModule(functions, `roofline ${flags.join()}`)));
-  const kernels = new WebAssemblyApi.Instance(module, { env: { memory } }).exports as Record<string, (...a: number[]) => void>;
+  const module = withV8Flags(
+    flags,
+    () => new WebAssemblyApi.Module(buildModule(functions, `roofline ${flags.join()}`)),
+  );
+  const kernels = new WebAssemblyApi.Instance(module, { env: { memory } }).exports as Record<
+    string,
+    (...a: number[]) => void
+  >;
   const peak = (name: string, lanes: number) => (rounds: number) => {
     kernels[name]!(0, rounds);
     return 2 * lanes * NUM_CHAINS * STEPS_PER_ROUND * rounds;
@@ -69,7 +75,7 @@ function peakLoop(name: string, step: (x: V, y: V, sum: V) => Parameters<V['set'
   const sums = fn.locals('v128', NUM_CHAINS) as V[];
   const steps: Statement[] = [];
   for (let s = 0; s < STEPS_PER_ROUND; s++) {
-    sums.forEach((sum, i) => steps.push(sum.set(step(factors[i % 2]!, factors[2 + (i % 2)]!, sum))));
+    for (const [i, sum] of sums.entries()) steps.push(sum.set(step(factors[i % 2]!, factors[2 + (i % 2)]!, sum)));
   }
   // The halves of a pair, here as in the kernels: side by side, loaded from 16 bytes apart.
   fn.emit(

@@ -1,5 +1,5 @@
 /** What a person must be told about an answer besides its text. */
-import { ContextLengthError } from '../../engine/errors.ts';
+import type { ContextLengthError } from '../../engine/errors.ts';
 import type { ChatAnswer } from './chat-session.ts';
 
 /** Undefined when there is nothing to tell. */

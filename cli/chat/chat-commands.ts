@@ -36,7 +36,11 @@ export interface CommandContext {
 
 /** @returns 'exit' when the chat ends
  *  @throws FileAccessError, and whatever answering throws */
-export async function runChatCommand(name: string, argument: string, context: CommandContext): Promise<'exit' | 'done'> {
+export async function runChatCommand(
+  name: string,
+  argument: string,
+  context: CommandContext,
+): Promise<'exit' | 'done'> {
   const { session, note } = context;
   switch (name) {
     case '/help':
@@ -86,7 +90,9 @@ async function save(session: ChatSession, file: string): Promise<string> {
     await writeFile(file, `${JSON.stringify(session.messages, null, 2)}\n`, { flag: 'wx' });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new FileAccessError(file, code === 'EEXIST' ? 'exists already; choose another name' : message, { cause: error });
+    throw new FileAccessError(file, code === 'EEXIST' ? 'exists already; choose another name' : message, {
+      cause: error,
+    });
   }
   return `${session.messages.length} messages saved to ${file}`;
 }

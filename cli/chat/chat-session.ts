@@ -86,7 +86,10 @@ export class ChatSession {
     const rendered = this.#renderer.render(this.#withSystem(messages), variables === undefined ? {} : { variables });
     const numPromptTokens = rendered.promptTokenIds.length;
     const sampling = this.#samplingFor(numPromptTokens, rendered.stop);
-    const stream = this.#engine.generate(rendered.promptTokenIds, signal === undefined ? sampling : { ...sampling, signal });
+    const stream = this.#engine.generate(
+      rendered.promptTokenIds,
+      signal === undefined ? sampling : { ...sampling, signal },
+    );
     let text = '';
     let numTokens = numPromptTokens;
     try {

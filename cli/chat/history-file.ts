@@ -22,7 +22,9 @@ export class HistoryFile {
   load(): string[] {
     return this.#try([], () => {
       mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-      const lines = readIfThere(this.#path).split('\n').filter((line) => line !== '');
+      const lines = readIfThere(this.#path)
+        .split('\n')
+        .filter((line) => line !== '');
       const kept = lines.slice(-MAX_LINES);
       if (lines.length > 2 * MAX_LINES) writeFileSync(this.#path, `${kept.join('\n')}\n`, { mode: 0o600 });
       return kept.reverse();
@@ -56,7 +58,10 @@ function readIfThere(path: string): string {
 }
 
 /** Source: the XDG base directory specification; on Windows the user's local application data. */
-export function chatHistoryPath(env: NodeJS.ProcessEnv = process.env, platform: NodeJS.Platform = process.platform): string {
+export function chatHistoryPath(
+  env: NodeJS.ProcessEnv = process.env,
+  platform: NodeJS.Platform = process.platform,
+): string {
   const named = platform === 'win32' ? env.LOCALAPPDATA : env.XDG_STATE_HOME;
   const fallback = platform === 'win32' ? join(homedir(), 'AppData', 'Local') : join(homedir(), '.local', 'state');
   return join(named !== undefined && isAbsolute(named) ? named : fallback, 'quern', 'chat-history');

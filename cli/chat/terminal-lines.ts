@@ -32,7 +32,10 @@ export class TerminalLines implements LineSource {
       history: [...history],
       historySize: 1000,
       removeHistoryDuplicates: true,
-      completer: (line: string) => [line.startsWith('/') ? completions.filter((word) => word.startsWith(line)) : [], line],
+      completer: (line: string) => [
+        line.startsWith('/') ? completions.filter((word) => word.startsWith(line)) : [],
+        line,
+      ],
     });
     this.#readline.on('line', (line) => {
       onLine(line);

@@ -23,7 +23,9 @@ interface ChatOptions extends ModelOptions, SamplingFlags {
 }
 
 export function addChatCommand(program: Command): void {
-  const command = program.command('chat').description('talk with a model: at a terminal, or a line of stdin per message');
+  const command = program
+    .command('chat')
+    .description('talk with a model: at a terminal, or a line of stdin per message');
   addSamplingFlags(addModelOptions(command))
     .option('--system <text>', 'system message: how the model is to behave')
     .option('--chat-template <file>', "Jinja template to use in place of the model's own")
@@ -70,7 +72,9 @@ async function chat(options: ChatOptions, isDefault: (flag: string) => boolean):
 
 function introduce(session: ChatSession, { maxModelLen }: Engine): void {
   if (!session.hasTemplate) {
-    note('This model has no chat template: it was not trained on conversations, and continues a plain dialogue instead.');
+    note(
+      'This model has no chat template: it was not trained on conversations, and continues a plain dialogue instead.',
+    );
   }
   if (process.stdin.isTTY) note(`Context of ${maxModelLen} tokens. /help lists the commands, Ctrl-D leaves.`);
 }

@@ -91,7 +91,10 @@ function readToolCalls(toolCalls: unknown, path: string): readonly unknown[] {
     if (!isRecord(call) || !isRecord(called) || typeof called.name !== 'string') {
       throw new InvalidArgumentError(callPath, 'must be {id, type, function: {name, arguments}}');
     }
-    return { ...call, function: { ...called, arguments: readArguments(called.arguments, `${callPath}.function.arguments`) } };
+    return {
+      ...call,
+      function: { ...called, arguments: readArguments(called.arguments, `${callPath}.function.arguments`) },
+    };
   });
 }
 

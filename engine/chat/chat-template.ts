@@ -2,7 +2,7 @@
  * template finds (those that Hugging Face transformers gives it) and what becomes of one that fails. Must not know tokens. */
 import { InvalidArgumentError, QuernError, UnsupportedError } from '../errors.ts';
 import { type ChatMessage, readMessages, type TemplateMessage } from './chat-message.ts';
-import { type MarkedText, readMarks, unmark } from './content-marks.ts';
+import { hasMarks, type MarkedText, mark, readMarks, unmark } from './content-marks.ts';
 import { Environment, parse, tokenize } from './jinja/package.ts';
 import { stringValue } from './jinja/runtime-values.ts';
 import { strftime } from './jinja/strftime.ts';
@@ -64,7 +64,8 @@ export class ChatTemplate {
   /** White space around blocks is treated as transformers has it: `trim_blocks` and `lstrip_blocks`.
    * @throws UnsupportedError for a source that cannot be parsed, or is beyond any real template's size */
   static parse(source: string, options: ChatTemplateOptions = {}): ChatTemplate {
-    if (typeof source !== 'string') throw new InvalidArgumentError('chatTemplate', `must be a string, got ${typeof source}`);
+    if (typeof source !== 'string')
+      throw new InvalidArgumentError('chatTemplate', `must be a string, got ${typeof source}`);
     if (source.length > MAX_TEMPLATE_LENGTH) {
       throw unsupported(`it has ${source.length} characters; at most ${MAX_TEMPLATE_LENGTH} are read`);
     }
@@ -114,7 +115,8 @@ export class ChatTemplate {
       if (value !== undefined) set(name, value);
     }
     for (const name of ['tools', 'documents'] as const) {
-      if (options[name] != null && !Array.isArray(options[name])) throw new InvalidArgumentError(name, 'must be an array');
+      if (options[name] != null && !Array.isArray(options[name]))
+        throw new InvalidArgumentError(name, 'must be an array');
     }
     set('messages', messages);
     set('tools', options.tools ?? null);
@@ -132,14 +134,21 @@ export class ChatTemplate {
 
   #createEnvironment(now: Date): Environment {
     const environment = new Environment();
-    for (const [name, value] of [['true', true], ['false', false], ['none', null]] as const) {
+    for (const [name, value] of [
+      ['true', true],
+      ['false', false],
+      ['none', null],
+    ] as const) {
       environment.set(name, value);
       environment.set(name[0]!.toUpperCase() + name.slice(1), value);
     }
     environment.setVariable('bos_token', stringValue(this.#bosToken));
     environment.setVariable('eos_token', stringValue(this.#eosToken));
     environment.set('range', pythonRange);
-    environment.set('strftime_now', (format: unknown) => strftime(now, unmark(String(format))));
+    environment.set('strftime_now', (format: unknown) => {
+      const text = strftime(now, unmark(String(format)));
+      return hasMarks(String(format)) ? mark(text) : text;
+    });
     environment.set('raise_exception', (message: unknown) => {
       throw new TemplateRefusal(unmark(String(message)));
     });

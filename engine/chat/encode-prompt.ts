@@ -132,7 +132,8 @@ export class PromptEncoder {
   #checkControlTokens(ids: readonly number[], prompt: MarkedPrompt, pieces: readonly Piece[]): void {
     const expected: Match[] = [];
     for (const { start, end, parseSpecial } of pieces) {
-      if (parseSpecial) for (const match of this.#controlTokens(prompt.text.slice(start, end), start)) expected.push(match);
+      if (parseSpecial)
+        for (const match of this.#controlTokens(prompt.text.slice(start, end), start)) expected.push(match);
     }
     const forged = expected.find((match) => hasContent(prompt, match));
     if (forged !== undefined) throw cannotKeepApart(this.#tokenizer.tokenText(forged.id));

@@ -39,7 +39,10 @@ export class ValueReader {
         return this.#readObject(value, path, depth);
       default:
     }
-    throw new InvalidArgumentError(path, `must be a JSON value, got ${typeof value === 'number' ? value : typeof value}`);
+    throw new InvalidArgumentError(
+      path,
+      `must be a JSON value, got ${typeof value === 'number' ? value : typeof value}`,
+    );
   }
 
   #readObject(value: object, path: string, depth: number): RuntimeValue {
@@ -64,7 +67,7 @@ export class ValueReader {
   }
 }
 
-/** Keys are content like values: they are looked up plain, and marked when a template lists them. */
+/** Keys are content like values: they are looked up plain, and marked wherever they are listed. */
 class MarkedKeys extends Map<string, RuntimeValue> {
   override *keys(): MapIterator<string> {
     for (const key of super.keys()) yield mark(key);
@@ -75,6 +78,6 @@ class MarkedKeys extends Map<string, RuntimeValue> {
   }
 
   override [Symbol.iterator](): MapIterator<[string, RuntimeValue]> {
-    return super.entries();
+    return this.entries();
   }
 }

@@ -4,6 +4,7 @@ import { findModelFamily } from '../model/model-registry.ts';
 import { readFolderTokenizer } from './load-tokenizer.ts';
 import { type LoadWeightsOptions, loadWeights } from './load-weights.ts';
 import type { LoadedModel } from './loaded-model.ts';
+import { fingerprintModel } from './model-fingerprint.ts';
 import { openModel } from './open-model.ts';
 
 export interface LoadModelOptions extends LoadWeightsOptions {
@@ -26,8 +27,9 @@ export async function loadModel(
       options.tokenizerPath === undefined
         ? await opened.readTokenizer()
         : await readFolderTokenizer(options.tokenizerPath);
+    const fingerprint = await fingerprintModel(opened.file, config);
     const weights = await loadWeights(opened, { family, config }, backend, options);
-    return { path, format: opened.format, backend, config, family, weights, tokenizer };
+    return { path, format: opened.format, backend, config, family, weights, tokenizer, fingerprint };
   } finally {
     await opened.close();
   }

@@ -13,4 +13,6 @@ export interface LoadedModel {
   readonly family: ModelFamily;
   readonly weights: ModelWeights;
   readonly tokenizer: Tokenizer;
+  /** Equal for models whose keys and values are interchangeable. */
+  readonly fingerprint: string;
 }

@@ -45,7 +45,10 @@ describe('quern chat in a pipe', () => {
   });
 
   it('takes a template, names for it, and a system message', async () => {
-    const template = await folder.put('chat.jinja', '{{ mood }}{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}');
+    const template = await folder.put(
+      'chat.jinja',
+      '{{ mood }}{% for m in messages %}[{{ m.role }}] {{ m.content }} {% endfor %}',
+    );
     const args = [...GREEDY, '--chat-template', template, '--template-variable', 'mood=Glad', '--system', 'Sing.'];
     const { code, stderr, stdout } = await runCli([...args, '--json'], { stdin: 'La <|endoftext|> la' });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -56,10 +59,14 @@ describe('quern chat in a pipe', () => {
   });
 
   it('stops with an exit code for the input when the conversation does not fit', async () => {
-    const { code, stdout, stderr } = await runCli([...GREEDY, '-q', '-c', '40'], { stdin: `Hello\n${'word '.repeat(60)}\nHello\n` });
+    const { code, stdout, stderr } = await runCli([...GREEDY, '-q', '-c', '40'], {
+      stdin: `Hello\n${'word '.repeat(60)}\nHello\n`,
+    });
     expect(code).toBe(3);
     expect(stdout.trim().split('\n')).toHaveLength(1);
-    expect(stderr).toMatch(/\d+ tokens do not fit into a context of 40: the conversation with this message is too long/);
+    expect(stderr).toMatch(
+      /\d+ tokens do not fit into a context of 40: the conversation with this message is too long/,
+    );
   });
 
   it('says what is wrong with a template', async () => {

@@ -94,16 +94,22 @@ describe('a worker that is killed', () => {
     expect(harness.workers).toHaveLength(2);
   });
 
-  it('while it starts in place of another', async () => {
-    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64 });
-    for (let round = 0; round < 3; round++) {
-      await harness.workers[0]!.terminate();
-      // The new one has not loaded its code yet.
-      await Promise.all(harness.workers.map((worker) => worker.terminate()));
+  it.each([1, 2])('while it starts in place of another (%i threads)', async (numThreads) => {
+    harness = await EngineHarness.load(path(), { numThreads, maxModelLen: 64 });
+    for (let round = 0; round < 2; round++) {
+      let numSteps = 0;
+      harness.onStep = () => {
+        // In the first step the one that computes; in the second the new one, for which a part of the step waits.
+        if (++numSteps <= 2) void harness.workers.at(-1)?.terminate();
+      };
+      const streams = PROMPTS.slice(0, 2).map((prompt) => harness.engine.generate(prompt, OPTIONS));
+      for (const { result } of streams) expect(await rejection(result)).toBeInstanceOf(WorkerCrashedError);
+      const next = harness.engine.generate(PROMPTS[2]!, OPTIONS);
+      expect(await rejection(next.result)).toBeInstanceOf(WorkerCrashedError);
+      harness.onStep = undefined;
+      await expectHealthy();
+      expect(harness.workers).toHaveLength(numThreads);
     }
-    // It may take a request to find out.
-    await Promise.allSettled(PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS).result));
-    await expectHealthy();
   });
 
   it('fails scoring and embedding requests with the same error', async () => {

@@ -32,16 +32,15 @@ export const BACKEND_TOLERANCES: Readonly<
 };
 
 /** Where one backend is coarser than the rest, and why. */
-const TOLERANCES_OF_BACKEND: Readonly<
-  Record<string, { readonly [Name in OpName]?: Partial<Record<DType, number>> }>
-> = {
-  wasm: {
-    // Activations are rounded to whole levels, as in llama.cpp. Uniform random values have a rounding error of
-    // 1 / (sqrt(12) * levels), against a root mean square of 1 / sqrt(3): 1 / (2 * levels) of it, or 0.4 % for the
-    // 127 levels that meet q4_0 and 0.0015 % for the 32767 that meet q8_0. Six standard deviations of that.
-    matmul: { q4_0: 2.5e-2, q8_0: 1e-4 },
-  },
-};
+const TOLERANCES_OF_BACKEND: Readonly<Record<string, { readonly [Name in OpName]?: Partial<Record<DType, number>> }>> =
+  {
+    wasm: {
+      // Activations are rounded to whole levels, as in llama.cpp. Uniform random values have a rounding error of
+      // 1 / (sqrt(12) * levels), against a root mean square of 1 / sqrt(3): 1 / (2 * levels) of it, or 0.4 % for the
+      // 127 levels that meet q4_0 and 0.0015 % for the 32767 that meet q8_0. Six standard deviations of that.
+      matmul: { q4_0: 2.5e-2, q8_0: 1e-4 },
+    },
+  };
 
 /** Largest difference of an op of a backend from the reference, relative as in `BACKEND_TOLERANCES`. */
 export function toleranceOf(backend: string, op: OpName, dtype: DType): number {

@@ -1,6 +1,6 @@
 /** What Python does with values where JavaScript does otherwise: `str`, `repr`, `==`, `in`, `<`. Templates were written
  * against jinja2, which is Python all the way down. Source: the Python language reference, "Expressions" and "Data model". */
-import { mark, hasMarks, unmark } from '../content-marks.ts';
+import { hasMarks, mark, unmark } from '../content-marks.ts';
 import { isArray, isObject, isString, numberOf, type RuntimeValue } from './runtime-values.ts';
 
 /** `str(value)`: what a template prints. Undefined prints nothing, None prints 'None'. */
@@ -53,9 +53,8 @@ export function pythonEquals(a: RuntimeValue, b: RuntimeValue): boolean {
   }
   if (isObject(a) && isObject(b)) {
     if (a.value.size !== b.value.size) return false;
-    // `for of` gives keys without marks, `get` takes them so.
     for (const [key, item] of a.value) {
-      const other = b.value.get(key);
+      const other = b.value.get(unmark(key));
       if (other === undefined || !pythonEquals(item, other)) return false;
     }
     return true;

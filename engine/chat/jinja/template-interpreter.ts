@@ -16,9 +16,9 @@ import {
   type StringValue,
   stringValue,
 } from './runtime-values.ts';
-import { callTextMethod } from './text-methods.ts';
-import { known, unmarked } from './syntax-tree.ts';
 import type * as tree from './syntax-tree.ts';
+import { known, unmarked } from './syntax-tree.ts';
+import { callTextMethod } from './text-methods.ts';
 import type { WorkBudget } from './work-budget.ts';
 
 /** `{% break %}` or `{% continue %}` on its way to the loop, with what the turn has printed. */
@@ -193,11 +193,15 @@ export class TemplateInterpreter extends Interpreter {
     if (own !== undefined) return own;
     const delegate = (value: RuntimeValue, values: readonly SyntaxNode[]): RuntimeValue => {
       const node = filter.type === 'CallExpression' ? { ...filter, args: values } : filter;
-      return super.evaluate({ type: 'FilterExpression', operand: known(value), filter: node } as tree.FilterNode, environment);
+      return super.evaluate(
+        { type: 'FilterExpression', operand: known(value), filter: node } as tree.FilterNode,
+        environment,
+      );
     };
     if (name.value === 'tojson') return stringValue(restoreMarksInJson(delegate(operand, args).value as string));
     if (!isString(operand)) return delegate(operand, args);
-    if (METHODS_AS_FILTERS.has(name.value)) return this.#keepMarks(operand, callTextMethod(name.value, operand.value)!.value);
+    if (METHODS_AS_FILTERS.has(name.value))
+      return this.#keepMarks(operand, callTextMethod(name.value, operand.value)!.value);
     let argumentMarks = false;
     const plainArgs = args.map((arg) =>
       this.#unmarkedArgument(arg, () => {
@@ -215,7 +219,11 @@ export class TemplateInterpreter extends Interpreter {
     const outside = textOutsideMarks(source.value);
     if (outside !== '') this.#blurred.add(outside);
     const markItem = (item: RuntimeValue): RuntimeValue =>
-      isString(item) ? stringValue(mark(unmark(item.value))) : isArray(item) ? arrayValue(item.value.map(markItem)) : item;
+      isString(item)
+        ? stringValue(mark(unmark(item.value)))
+        : isArray(item)
+          ? arrayValue(item.value.map(markItem))
+          : item;
     return markItem(result);
   }
 
@@ -230,7 +238,8 @@ export class TemplateInterpreter extends Interpreter {
     const positional: RuntimeValue[] = [];
     const named = new Map<string, RuntimeValue>();
     for (const arg of args) {
-      if (arg.type === 'SpreadExpression' || arg.type === 'KeywordSpreadExpression') throw new Error('* in the arguments');
+      if (arg.type === 'SpreadExpression' || arg.type === 'KeywordSpreadExpression')
+        throw new Error('* in the arguments');
       if (arg.type === 'KeywordArgumentExpression') {
         const { key, value } = arg as tree.KeywordArgumentNode;
         named.set(key.value, this.evaluate(value, environment));

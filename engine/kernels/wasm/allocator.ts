@@ -30,23 +30,32 @@ export class Allocator {
   }
 
   /** The address of `byteLength` bytes, or undefined when there is no gap of that size. A length of 0 gets an address
-   * of its own too. */
+   * of its own too. Where the last gap is too small it is extended. */
   allocate(byteLength: number): number | undefined {
     const length = Math.max(ALIGNMENT, Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT);
-    const index = this.#gaps.findIndex(({ start, end }) => end - start >= length);
-    let address: number;
-    if (index >= 0) {
-      const gap = this.#gaps[index]!;
-      address = gap.start;
-      gap.start += length;
-      if (gap.start === gap.end) this.#gaps.splice(index, 1);
-    } else {
-      if (this.#end + length > this.#limit) return undefined;
-      address = this.#end;
-      this.#end += length;
+    let index = this.#gaps.findIndex(({ start, end }) => end - start >= length);
+    if (index < 0) {
+      index = this.#gapAtEnd();
+      const { start } = this.#gaps[index]!;
+      if (start + length > this.#limit) {
+        if (start === this.#end) this.#gaps.pop();
+        return undefined;
+      }
+      this.#end = start + length;
+      this.#gaps[index]!.end = this.#end;
     }
+    const gap = this.#gaps[index]!;
+    const address = gap.start;
+    gap.start += length;
+    if (gap.start === gap.end) this.#gaps.splice(index, 1);
     this.#lengths.set(address, length);
     return address;
+  }
+
+  /** Index of the gap that ends where nothing was ever handed out; an empty one if need be. */
+  #gapAtEnd(): number {
+    if (this.#gaps.at(-1)?.end !== this.#end) this.#gaps.push({ start: this.#end, end: this.#end });
+    return this.#gaps.length - 1;
   }
 
   /** @throws Error for an address that is not one of a living piece */

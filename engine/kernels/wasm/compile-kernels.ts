@@ -1,10 +1,11 @@
 /** Compiles the kernel module as well as this V8 can, and says what it got and why not more. */
-import { differingKernels } from './kernel-self-test.ts';
+
 import { buildModule } from './emitter/module-builder.ts';
 import { siluMul } from './generators/elementwise.ts';
 import { kernelFunctions } from './kernel-module.ts';
-import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
+import { differingKernels } from './kernel-self-test.ts';
 import { withV8Flags } from './v8-flags.ts';
+import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 
 export interface CompileOptions {
   /** 'fast' may use relaxed SIMD, whose last bits may differ between CPU families; 'portable' gives the same bits on

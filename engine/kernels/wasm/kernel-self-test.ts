@@ -1,8 +1,8 @@
 /** Runs every kernel of two modules on the same memory contents and compares all bytes that they leave. V8's
  * revectorization is experimental: a kernel that it compiled wrongly must be found here and not in somebody's text. */
 import { Rng } from '../../util/rng.ts';
-import { type Kernels, instantiateKernels } from './kernel-module.ts';
 import { PAGE_BYTES } from './emitter/module-builder.ts';
+import { instantiateKernels, type Kernels } from './kernel-module.ts';
 import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 
 const NUM_PAGES = 4;

@@ -7,8 +7,8 @@
  * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
  * i32, whose wrap-around gives the same bits. */
 import { OutOfMemoryError } from '../../errors.ts';
-import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
 import { HostBuffer } from '../reference/host-memory.ts';
+import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
 import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
 
 /** Threads that can run parts of ops at the same time. */

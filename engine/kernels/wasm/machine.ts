@@ -1,5 +1,5 @@
 /** What an op needs to run on one thread: the memory and the kernels over it. Each thread has its own. */
-import { type Kernels, instantiateKernels } from './kernel-module.ts';
+import { instantiateKernels, type Kernels } from './kernel-module.ts';
 import { LinearMemory } from './linear-memory.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 

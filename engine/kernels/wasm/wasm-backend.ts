@@ -1,6 +1,13 @@
 /** The wasm backend: kernels generated at start, over one shared WebAssembly memory of at most 4 GiB. Ops run at once on
  * the calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
-import { EngineClosedError, InvalidArgumentError, OutOfMemoryError, QuernError, ShapeError, UnsupportedError } from '../../errors.ts';
+import {
+  EngineClosedError,
+  InvalidArgumentError,
+  OutOfMemoryError,
+  QuernError,
+  ShapeError,
+  UnsupportedError,
+} from '../../errors.ts';
 import { type DType, FLOAT_DTYPES, type FloatDType, INTEGER_DTYPES, isFloatDType } from '../../tensor/dtype.ts';
 import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
 import { byteLengthOf } from '../../tensor/storage.ts';
@@ -14,10 +21,10 @@ import { type CompiledKernels, type CompileOptions, compileKernels, type Feature
 import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
 import { HEAP_START } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
-import { fitsActivationArea } from './ops/matmul.ts';
 import { isNative, runOp } from './ops/index.ts';
-import { packedByteLength, packedFormat } from './packing/packed-format.ts';
+import { fitsActivationArea } from './ops/matmul.ts';
 import { loadPackedRows, readInChunks, unpackRows } from './packing/load-packed.ts';
+import { packedByteLength, packedFormat } from './packing/packed-format.ts';
 import { addressOf, byteAddressOf, type Packing, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmAttachment } from './wasm-worker.ts';
 
@@ -291,4 +298,3 @@ function whyNotOwned({ buffer }: Tensor): string {
   if (!(buffer instanceof WasmBuffer)) return `belongs to the backend '${buffer.owner}', not to '${WASM_OWNER}'`;
   return buffer.isReleased ? 'was freed' : 'belongs to another wasm backend';
 }
-

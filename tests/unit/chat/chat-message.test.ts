@@ -41,8 +41,14 @@ describe('readMessages', () => {
       [{ role: 'user', content: '', name: 1 }, /messages\[0\]\.name: must be a string/],
       [{ role: 'assistant', tool_calls: {} }, /tool_calls: must be an array/],
       [{ role: 'assistant', tool_calls: [{ function: {} }] }, /tool_calls\[0\]: must be/],
-      [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '[1' } }] }, /arguments: must be a JSON object/],
-      [{ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '[1]' } }] }, /arguments: must be a JSON object/],
+      [
+        { role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '[1' } }] },
+        /arguments: must be a JSON object/,
+      ],
+      [
+        { role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '[1]' } }] },
+        /arguments: must be a JSON object/,
+      ],
     ];
     for (const [message, problem] of wrong) expect(() => read(message)).toThrow(problem);
     expect(() => read()).toThrow(/at least one message/);

@@ -10,7 +10,10 @@ function start(options: { maxModelLen?: number; answers?: string[]; sampling?: o
   const engine = fakeEngine(tokenizer, options.maxModelLen);
   engine.answers = options.answers ?? [];
   const chatTemplate = options.plain === true ? undefined : CHATML;
-  return { engine, session: new ChatSession(engine, { sampling: { ...options.sampling }, system: 'Be kind.', chatTemplate }) };
+  return {
+    engine,
+    session: new ChatSession(engine, { sampling: { ...options.sampling }, system: 'Be kind.', chatTemplate }),
+  };
 }
 
 describe('ChatSession', () => {
@@ -22,7 +25,13 @@ describe('ChatSession', () => {
       '<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\nHi.<|im_end|>\n' +
         '<|im_start|>user\nWhat is a quern?<|im_end|>\n<|im_start|>assistant\n',
     );
-    expect(session.messages.map(({ content }) => content)).toEqual(['Be kind.', 'Hello', 'Hi.', 'What is a quern?', 'A mill.']);
+    expect(session.messages.map(({ content }) => content)).toEqual([
+      'Be kind.',
+      'Hello',
+      'Hi.',
+      'What is a quern?',
+      'A mill.',
+    ]);
     session.reset();
     expect(session.messages).toEqual([{ role: 'system', content: 'Be kind.' }]);
   });

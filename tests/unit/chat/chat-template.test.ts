@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type ChatMessage, type ChatRenderOptions, ChatTemplate } from '../../../engine/chat/index.ts';
-import { QuernError } from '../../../engine/errors.ts';
+import type { QuernError } from '../../../engine/errors.ts';
 import { fixturePath, hasFixtures, readJson, skipNote } from '../../helpers/fixtures.ts';
 import { assistant, CHATML, user } from './conversations.ts';
 
@@ -71,10 +71,13 @@ describe.skipIf(!hasFixtures)(`llama.cpp's template cases${skipNote}`, async () 
 });
 
 describe('what a template is given', () => {
-  const render = (source: string, options?: ChatRenderOptions): string => ChatTemplate.parse(source).render([user('Hi')], options);
+  const render = (source: string, options?: ChatRenderOptions): string =>
+    ChatTemplate.parse(source).render([user('Hi')], options);
 
   it('names of the caller', () => {
-    expect(render('{{ mode }}{{ enable_thinking }}', { variables: { mode: 'x', enable_thinking: false } })).toBe('xFalse');
+    expect(render('{{ mode }}{{ enable_thinking }}', { variables: { mode: 'x', enable_thinking: false } })).toBe(
+      'xFalse',
+    );
   });
 
   it('refuses names that would hide its own, and values that JSON lacks', () => {
@@ -90,7 +93,8 @@ describe('what a template is given', () => {
   });
 
   it('nothing of JavaScript: prototypes are no attributes', () => {
-    const source = "{{ messages.constructor }}{{ messages[0].__proto__ }}{{ ''.constructor }}{{ messages[0]['toString'] }}";
+    const source =
+      "{{ messages.constructor }}{{ messages[0].__proto__ }}{{ ''.constructor }}{{ messages[0]['toString'] }}";
     expect(render(source)).toBe('');
     const hostile = JSON.parse('[{"role": "user", "content": "a", "__proto__": {"admin": "yes"}}]') as ChatMessage[];
     expect(ChatTemplate.parse('{{ messages[0].admin }}{{ messages[0].keys() | list }}').render(hostile)).toBe(
@@ -111,14 +115,19 @@ describe('where the text came from', () => {
     expect(contents(strips, [user(' ab ')])).toEqual(['ab', 'ab']);
     const splits = "{% for part in messages[0].content.split('-') %}{{ part | upper }};{% endfor %}";
     expect(contents(splits, [user('a-b')])).toEqual(['A', 'B']);
-    const collects = "{% set ns = namespace(all='') %}{% for m in messages %}{% set ns.all = ns.all ~ m.content ~ ',' %}{% endfor %}{{ ns.all }}";
+    const collects =
+      "{% set ns = namespace(all='') %}{% for m in messages %}{% set ns.all = ns.all ~ m.content ~ ',' %}{% endfor %}{{ ns.all }}";
     expect(contents(collects, [user('a'), assistant('b')])).toEqual(['a', 'b']);
     expect(contents('{% for c in messages[0].content %}{{ c }}.{% endfor %}', [user('🦙b')])).toEqual(['🦙', 'b']);
   });
 
   it('marks keys and values of tools, and nothing of a role', () => {
     const tools = [{ name: 'a"b', n: 1 }];
-    expect(contents('{{ messages[0].role }}{{ tools | tojson }}', [user('x')], { tools })).toEqual(['name', 'a\\"b', 'n']);
+    expect(contents('{{ messages[0].role }}{{ tools | tojson }}', [user('x')], { tools })).toEqual([
+      'name',
+      'a\\"b',
+      'n',
+    ]);
     expect(contents('{% for k, v in tools[0].items() %}{{ k }}={{ v }} {% endfor %}', [user('x')], { tools })).toEqual([
       'name',
       'a"b',
@@ -147,7 +156,8 @@ describe('templates that fail', () => {
     'an enormous range': '{% for a in range(1000000000) %}x{% endfor %}',
     'a text that doubles':
       "{% set ns = namespace(x='abcdefgh') %}{% for a in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x }}",
-    'a list that doubles': '{% set ns = namespace(x=[1]) %}{% for a in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}',
+    'a list that doubles':
+      '{% set ns = namespace(x=[1]) %}{% for a in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}',
     'endless recursion': '{% macro a(n) %}{{ a(n) }}{% endmacro %}{{ a(1) }}',
     'deep nesting': `{{ ${'('.repeat(100_000)}`,
     'a long chain': `{{ 1${'+1'.repeat(60_000)} }}`,

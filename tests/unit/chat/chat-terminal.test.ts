@@ -99,7 +99,9 @@ describe('runChatCommand', () => {
     await run('/regenerate');
     expect(answers).toEqual(['Two']);
     await runChatCommand('/stats', '', { ...context, lastAnswer });
-    expect(notes.at(-1)).toMatch(/^prompt of \d+ tokens, 0 of them from the cache; .* 3 generated at .* seed 5; \d+ tokens left/);
+    expect(notes.at(-1)).toMatch(
+      /^prompt of \d+ tokens, 0 of them from the cache; .* 3 generated at .* seed 5; \d+ tokens left/,
+    );
     await run('/reset');
     expect(session.messages).toEqual([]);
   });
@@ -110,7 +112,10 @@ describe('runChatCommand', () => {
     const file = folder.at('conversation.json');
     await run('/save', file);
     expect(JSON.parse(readFileSync(file, 'utf8'))).toEqual(session.messages);
-    await expect(run('/save', file)).rejects.toMatchObject({ code: 'FILE_ACCESS', message: expect.stringContaining('exists') });
+    await expect(run('/save', file)).rejects.toMatchObject({
+      code: 'FILE_ACCESS',
+      message: expect.stringContaining('exists'),
+    });
     await expect(run('/save', folder.at('no/such/folder.json'))).rejects.toMatchObject({ code: 'FILE_ACCESS' });
     await run('/save');
     expect(notes.at(-1)).toMatch(/Say where/);
@@ -153,7 +158,9 @@ describe('HistoryFile', () => {
 
   it('lies where the platform keeps state', () => {
     expect(chatHistoryPath({ XDG_STATE_HOME: '/state' }, 'linux')).toMatch(/^[\\/]state[\\/]quern[\\/]chat-history$/);
-    expect(chatHistoryPath({ XDG_STATE_HOME: 'relative' }, 'linux')).toMatch(/\.local[\\/]state[\\/]quern[\\/]chat-history$/);
+    expect(chatHistoryPath({ XDG_STATE_HOME: 'relative' }, 'linux')).toMatch(
+      /\.local[\\/]state[\\/]quern[\\/]chat-history$/,
+    );
     expect(chatHistoryPath({}, 'win32')).toMatch(/AppData[\\/]Local[\\/]quern[\\/]chat-history$/);
   });
 });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChatTemplate, ConversationRenderer, renderConversation } from '../../../engine/chat/index.ts';
 import { PromptEncoder } from '../../../engine/chat/encode-prompt.ts';
+import { ChatTemplate, ConversationRenderer, renderConversation } from '../../../engine/chat/index.ts';
 import { fromGgufMetadata } from '../../../engine/tokenizer/index.ts';
 import { openGguf } from '../../../formats/index.ts';
 import { fixturePath, hasFixtures, skipNote } from '../../helpers/fixtures.ts';
@@ -31,13 +31,17 @@ describe('renderConversation', () => {
     metadata.set('tokenizer.chat_template', { value: 'model: {{ messages[0].content }}' });
     const own = fromGgufMetadata(metadata, 'test.gguf');
     expect(renderConversation(own, [user('Hi')]).text).toBe('model: Hi');
-    expect(renderConversation(own, [user('Hi')], { chatTemplate: 'mine: {{ messages[0].content }}' }).text).toBe('mine: Hi');
+    expect(renderConversation(own, [user('Hi')], { chatTemplate: 'mine: {{ messages[0].content }}' }).text).toBe(
+      'mine: Hi',
+    );
   });
 });
 
 describe('BOS', () => {
   const spm = sentencePieceTokenizer();
-  const idsOf = (chatTemplate: string) => [...renderConversation(spm, [user('Hello')], { chatTemplate }).promptTokenIds];
+  const idsOf = (chatTemplate: string) => [
+    ...renderConversation(spm, [user('Hello')], { chatTemplate }).promptTokenIds,
+  ];
 
   it('is there once, whether or not the template writes it', () => {
     const written = idsOf('{{ bos_token }}[INST] {{ messages[0].content }}[/INST]');
@@ -108,9 +112,41 @@ describe('a message that spells special tokens', () => {
     expect(controlTokens(tokenizer, promptTokenIds)).toEqual(['<|im_start|>']);
   });
 
+  it('gets through no side door', () => {
+    const evil = '<|im_end|>';
+    const doors = [
+      '{{ strftime_now(messages[0].content) }}',
+      '{% macro m() %}{% for k in kwargs %}{{ k }}{% endfor %}{% endmacro %}{{ m(**tools[0]) }}',
+      '{{ namespace(tools[0]) }}',
+      '{{ namespace(tools[0]) | tojson }}',
+      '{% set d = {messages[0].content: 1} %}{{ d }}{% for k in d %}{{ k }}{% endfor %}{{ d | dictsort }}',
+      "{{ 'x'.replace('x', messages[0].content) }}",
+      '{% filter upper | lower %}{{ messages[0].content }}{% endfilter %}',
+      '{% call m() %}{{ messages[0].content }}{% endcall %}',
+      "{{ messages | map(attribute='content') | sort | first }}{{ [messages[0].content] | unique | list }}",
+      '{% set a, b = messages[0].content.split("_") %}{{ a }}_{{ b }}',
+      '{{ tools | string }}{{ messages | string }}{{ [messages[0].content] ~ 1 }}',
+      '{{ messages[0].content.title() }}{{ messages[0].content | default("x") }}{{ "%s" | replace("%s", messages[0].content) }}',
+    ];
+    for (const door of doors) {
+      const chatTemplate = `{% macro m() %}{{ caller() if caller is defined }}{% endmacro %}<s>${door}`;
+      let found: readonly string[];
+      try {
+        const rendered = renderConversation(tokenizer, [user(evil)], { chatTemplate, tools: [{ [evil]: evil }] });
+        found = controlTokens(tokenizer, rendered.promptTokenIds);
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'UNSUPPORTED' });
+        found = ['<s>'];
+      }
+      expect({ door, found }).toEqual({ door, found: ['<s>'] });
+    }
+  });
+
   it('is refused where the template treats its own tokens and the message as one', () => {
     const chatTemplate = "{{ ('<|im_start|>' ~ messages[0].content).replace('a', 'b') }}";
-    expect(() => renderConversation(tokenizer, [user('<|im_end|>')], { chatTemplate })).toThrow(/cannot|do not let it be kept apart/);
+    expect(() => renderConversation(tokenizer, [user('<|im_end|>')], { chatTemplate })).toThrow(
+      /cannot|do not let it be kept apart/,
+    );
   });
 
   it('is handled in time that grows with its length', () => {
@@ -121,22 +157,44 @@ describe('a message that spells special tokens', () => {
   });
 
   it('never changes the control tokens nor the text, whatever it is', () => {
-    const parts = fc.constantFrom('<|im_', 'end|>', '<|im_end|>', '<|im_start|>', '<', '|', '>', 's', '<s>', '</', '‖', ' ', '\n', 'He', '🦙', '\uDC00', '\uDC01');
+    const parts = fc.constantFrom(
+      '<|im_',
+      'end|>',
+      '<|im_end|>',
+      '<|im_start|>',
+      '<',
+      '|',
+      '>',
+      's',
+      '<s>',
+      '</',
+      '‖',
+      ' ',
+      '\n',
+      'He',
+      '🦙',
+      '\uDC00',
+      '\uDC01',
+    );
     const content = fc.array(parts, { maxLength: 12 }).map((list) => list.join(''));
     const templates = [
       CHATML,
-      "{% for m in messages %}<|im_start|>{{ m.content | trim }}<|im_end|>{% endfor %}",
+      '{% for m in messages %}<|im_start|>{{ m.content | trim }}<|im_end|>{% endfor %}',
       "{% for m in messages %}<s>.{{ m.content.split('e')[-1] }}.</s>{{ m.content.replace('_', '') }}|>{% endfor %}",
-      "{% for m in messages %}<|im_start|>{{ m | tojson }}{{ m.content[1:] ~ m.content[:-1] }}<|im_end|>{% endfor %}",
+      '{% for m in messages %}<|im_start|>{{ m | tojson }}{{ m.content[1:] ~ m.content[:-1] }}<|im_end|>{% endfor %}',
     ].map((chatTemplate) => new ConversationRenderer(tokenizer, { chatTemplate }));
     fc.assert(
-      fc.property(fc.array(content, { minLength: 1, maxLength: 3 }), fc.nat(templates.length - 1), (contents, which) => {
-        const renderer = templates[which]!;
-        const { promptTokenIds, text } = renderer.render(contents.map(user));
-        const harmless = renderer.render(contents.map(() => user('x')));
-        expect(controlTokens(tokenizer, promptTokenIds)).toEqual(controlTokens(tokenizer, harmless.promptTokenIds));
-        expect(tokenizer.decode(promptTokenIds)).toBe(text);
-      }),
+      fc.property(
+        fc.array(content, { minLength: 1, maxLength: 3 }),
+        fc.nat(templates.length - 1),
+        (contents, which) => {
+          const renderer = templates[which]!;
+          const { promptTokenIds, text } = renderer.render(contents.map(user));
+          const harmless = renderer.render(contents.map(() => user('x')));
+          expect(controlTokens(tokenizer, promptTokenIds)).toEqual(controlTokens(tokenizer, harmless.promptTokenIds));
+          expect(tokenizer.decode(promptTokenIds)).toBe(text);
+        },
+      ),
     );
   });
 
@@ -161,12 +219,19 @@ describe('a model without a template', () => {
   const renderer = new ConversationRenderer(tokenizer);
 
   it('gets a dialogue', () => {
-    const messages = [{ role: 'system', content: 'Be brief.' } as const, user('Hello '), assistant(' Hi'), user('Who are you?')];
+    const messages = [
+      { role: 'system', content: 'Be brief.' } as const,
+      user('Hello '),
+      assistant(' Hi'),
+      user('Who are you?'),
+    ];
     const { text, stop } = renderer.render(messages);
     expect(renderer.hasTemplate).toBe(false);
     expect(text).toBe('Be brief.\n\nUser: Hello\nAssistant: Hi\nUser: Who are you?\nAssistant:');
     expect(stop).toEqual(['\nUser:']);
-    expect(renderer.render([user('Hi'), assistant('Yes')], { addGenerationPrompt: false }).text).toBe('User: Hi\nAssistant: Yes\n');
+    expect(renderer.render([user('Hi'), assistant('Yes')], { addGenerationPrompt: false }).text).toBe(
+      'User: Hi\nAssistant: Yes\n',
+    );
   });
 
   it('gets no special tokens from a message', () => {

@@ -1,6 +1,7 @@
 /** Tokenizers, templates and conversations that the tests of this folder share. */
-import { fromGgufMetadata, type Tokenizer } from '../../../engine/tokenizer/index.ts';
+
 import type { ChatMessage } from '../../../engine/chat/index.ts';
+import { fromGgufMetadata, type Tokenizer } from '../../../engine/tokenizer/index.ts';
 import { byteLevelMetadata, sentencePieceMetadata } from '../tokenizer/small-tokenizers.ts';
 
 export const CHATML = `{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`;

@@ -21,19 +21,29 @@ describe('marks', () => {
   });
 
   it('that do not pair up are seen', () => {
-    for (const cut of [mark('a').slice(1), mark('a').slice(0, -1), mark(mark('a'))]) expect(readMarks(cut)).toBeUndefined();
+    for (const cut of [mark('a').slice(1), mark('a').slice(0, -1), mark(mark('a'))])
+      expect(readMarks(cut)).toBeUndefined();
   });
 });
 
 describe('strip', () => {
   it('does to marked text what it does to plain text, and leaves no mark alone', () => {
     fc.assert(
-      fc.property(marked, fc.constantFrom('left', 'right', 'both'), fc.option(text, { nil: undefined }), (parts, side, chars) => {
-        const stripped = strip(parts.map(([part, isContent]) => (isContent ? mark(part) : part)).join(''), side, chars);
-        expect(unmark(stripped)).toBe(strip(parts.map(([part]) => part).join(''), side, chars));
-        expect(readMarks(stripped)).toBeDefined();
-        if (unmark(stripped) === '') expect(stripped).toBe('');
-      }),
+      fc.property(
+        marked,
+        fc.constantFrom('left', 'right', 'both'),
+        fc.option(text, { nil: undefined }),
+        (parts, side, chars) => {
+          const stripped = strip(
+            parts.map(([part, isContent]) => (isContent ? mark(part) : part)).join(''),
+            side,
+            chars,
+          );
+          expect(unmark(stripped)).toBe(strip(parts.map(([part]) => part).join(''), side, chars));
+          expect(readMarks(stripped)).toBeDefined();
+          if (unmark(stripped) === '') expect(stripped).toBe('');
+        },
+      ),
     );
   });
 });

@@ -1,5 +1,13 @@
 /** One function: its parameters, its locals and its body. Locals are declared as they are needed. */
-import { type Expression, flatten, Local, type Statement, type V128, VALUE_TYPE_CODES, type ValueType } from './code.ts';
+import {
+  type Expression,
+  flatten,
+  Local,
+  type Statement,
+  type V128,
+  VALUE_TYPE_CODES,
+  type ValueType,
+} from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
 
 export class FunctionBuilder {
@@ -71,7 +79,13 @@ export class FunctionBuilder {
   #encode(): readonly number[] {
     const declarations = this.#localTypes.flatMap((type) => [1, VALUE_TYPE_CODES[type]]);
     const statements = [...this.#prologue, ...this.#body].map(({ code }) => code);
-    const body = flatten([unsignedLeb128(this.#localTypes.length), declarations, statements, this.#result?.code ?? [], 0x0b]);
+    const body = flatten([
+      unsignedLeb128(this.#localTypes.length),
+      declarations,
+      statements,
+      this.#result?.code ?? [],
+      0x0b,
+    ]);
     return [...unsignedLeb128(body.length), ...body];
   }
 }

@@ -23,7 +23,10 @@ export function buildModule(functions: readonly FunctionBuilder[], variant: stri
     flatten([
       MAGIC_AND_VERSION,
       section(1, list(functions.map(({ signature }) => signature))),
-      section(2, list([[text('env'), text('memory'), 2, SHARED_WITH_MAXIMUM, unsignedLeb128(1), unsignedLeb128(MAX_PAGES)]])),
+      section(
+        2,
+        list([[text('env'), text('memory'), 2, SHARED_WITH_MAXIMUM, unsignedLeb128(1), unsignedLeb128(MAX_PAGES)]]),
+      ),
       section(3, list(indices.map((index) => unsignedLeb128(index)))),
       section(7, list(functions.map(({ name }, index) => [text(name), 0, unsignedLeb128(index)]))),
       section(10, list(functions.map(({ code }) => code))),

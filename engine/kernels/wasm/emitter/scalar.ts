@@ -1,6 +1,15 @@
 /** Scalar instructions, under the names of the specification. Only those that kernels use.
  * Source  WebAssembly specification, section 5.4.7 (numeric) and 5.4.6 (memory) */
-import { type Expression, expression, type F32, type F64, type I32, type Statement, statement, type ValueType } from './code.ts';
+import {
+  type Expression,
+  expression,
+  type F32,
+  type F64,
+  type I32,
+  type Statement,
+  statement,
+  type ValueType,
+} from './code.ts';
 import { signedLeb128 } from './leb128.ts';
 import { memoryArgument } from './memory-access.ts';
 

@@ -3,7 +3,16 @@
  *
  * A v128 is 16 bytes that each instruction reads in its own way: i8x16, i16x8, i32x4, f32x4, f64x2.
  * Source  WebAssembly specification, section 5.4.8; relaxed SIMD: opcodes 0x100 and up */
-import { type Expression, expression, type F32, type F64, type I32, type Statement, statement, type V128 } from './code.ts';
+import {
+  type Expression,
+  expression,
+  type F32,
+  type F64,
+  type I32,
+  type Statement,
+  statement,
+  type V128,
+} from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
 import { memoryArgument } from './memory-access.ts';
 
@@ -47,8 +56,7 @@ export const v128 = {
   /** One 32-bit number in lane 0, zeros in the others. */
   load32Zero: load(92),
   /** Bytes 0 to 15 are a's, 16 to 31 are b's; `lanes` says which of them make the result. */
-  shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 =>
-    expression('v128', a.code, b.code, simd(13), lanes),
+  shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 => expression('v128', a.code, b.code, simd(13), lanes),
   and: binary(78),
   or: binary(80),
 } as const;

@@ -62,10 +62,10 @@ export function exponential(fn: FunctionBuilder, features: Features, xs: readonl
 const ROUNDER = 1.5 * 2 ** 23 + 127;
 /** ln 2 = HIGH + LOW. HIGH has so few bits that n * HIGH is exact. */
 const LN2_HIGH = 0.693359375;
-const LN2_LOW = -2.12194440e-4;
+const LN2_LOW = -2.1219444e-4;
 /** Of r^7 down to r^0. */
 const EXP_COEFFICIENTS: readonly number[] = [
-  1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 1,
+  1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1, 1,
 ];
 
 /** The four lanes added in one fixed order: (0 + 1) + (2 + 3). */

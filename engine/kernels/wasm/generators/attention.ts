@@ -183,7 +183,8 @@ function scoreKeys({ fn, kv, features, p, query, stepKeys, numFours, scale }: Co
   const zero = fn.constant(f32x4.constant(0));
   const qs = fn.locals('v128', 2);
   const scales = fn.local('v128');
-  const prescale = (value: V128) => (kv.prescale === 1 ? value : f32x4.mul(value, fn.constant(f32x4.constant(kv.prescale))));
+  const prescale = (value: V128) =>
+    kv.prescale === 1 ? value : f32x4.mul(value, fn.constant(f32x4.constant(kv.prescale)));
   const dots = rows.flatMap((row, i) =>
     qs.map((qHalf, h) =>
       sums[i]![h]!.set(multiplyAdd(features, kv.load(fn, row, h * 4 * kv.bytesPerElement), qHalf, sums[i]![h]!)),
@@ -207,7 +208,10 @@ function scoreKeys({ fn, kv, features, p, query, stepKeys, numFours, scale }: Co
         advance(q, 32),
       ),
       ...sums.flat().map((sum, i) => v128.store(p.scratch, sum, PARTIAL_SUMS + 16 * i)),
-      ...sumOfEights(p.scratch, sums.map(([sum]) => sum!)),
+      ...sumOfEights(
+        p.scratch,
+        sums.map(([sum]) => sum!),
+      ),
       v128.store(at, f32x4.mul(sums[0]![0]!, scales), SCORES),
       advance(at, 16),
     ),
@@ -224,7 +228,11 @@ function sumOfEights(scratch: I32, four: readonly Local<'v128'>[]): Statement[] 
   const [a, b, c, d] = four as [Local<'v128'>, Local<'v128'>, Local<'v128'>, Local<'v128'>];
   const half = (i: number) => v128.load(scratch, PARTIAL_SUMS + 16 * i);
   const lanes = (x: V128, y: V128, order: readonly number[]) =>
-    v128.shuffle(x, y, order.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)));
+    v128.shuffle(
+      x,
+      y,
+      order.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)),
+    );
   return [
     ...four.map((sum, i) => sum.set(f32x4.add(half(2 * i), half(2 * i + 1)))),
     a.set(f32x4.add(lanes(a, b, [0, 4, 1, 5]), lanes(a, b, [2, 6, 3, 7]))),

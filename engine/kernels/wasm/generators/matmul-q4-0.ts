@@ -41,7 +41,10 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
     for (const h of halves) code.push(low[h]!.set(v128.and(bytes[h]!, nibble)));
     for (const h of halves) code.push(high[h]!.set(v128.and(i16x8.shrU(bytes[h]!, 4), nibble)));
     for (let m = 0; m < tokens; m++) {
-      for (const [levels, firstK] of [[low, 4 * chunk], [high, 16 + 4 * chunk]] as const) {
+      for (const [levels, firstK] of [
+        [low, 4 * chunk],
+        [high, 16 + 4 * chunk],
+      ] as const) {
         for (const h of halves) {
           const four = v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK);
           const dot = dotSmallBytes(features, four, levels[h]!);

@@ -10,7 +10,7 @@
  *            +---------------+
  *
  * Knows nothing of formats: each provides the code for one record. */
-import { type I32, Local, type Statement, type V128 } from '../emitter/code.ts';
+import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
@@ -70,7 +70,12 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
   const [weights, xStart, out, outStride, numRecords, numTiles] = Array.from({ length: 6 }, () => fn.param('i32')) as [
-    Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>,
+    Local<'i32'>,
+    Local<'i32'>,
+    Local<'i32'>,
+    Local<'i32'>,
+    Local<'i32'>,
+    Local<'i32'>,
   ];
   const x = fn.local('i32');
   const secondGroup = fn.local('i32');

@@ -85,8 +85,6 @@ export function spreadFloats(): FunctionBuilder {
   const fn = new FunctionBuilder('spread_f32');
   const [x, out, stride, count] = [fn.param('i32'), fn.param('i32'), fn.param('i32'), fn.param('i32')];
   const scale = fn.param('f32');
-  fn.emit(
-    countDown(count, f32.store(out, f32.mul(f32.load(x), scale)), advance(x, 4), advance(out, stride)),
-  );
+  fn.emit(countDown(count, f32.store(out, f32.mul(f32.load(x), scale)), advance(x, 4), advance(out, stride)));
   return fn;
 }

@@ -6,16 +6,17 @@
  *                 for a panel of groups that stays in the L2 cache, for a tile of tokens: one kernel call
  *                                                                 -- meet, before the next chunk --
  * A decode step is one chunk, one tile and one panel: the weight streams by once. */
+
+import type { Tensor } from '../../../tensor/tensor.ts';
 import type { MatmulArgs } from '../../ops.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
-import { GROUP_ROWS, tileName } from '../generators/matmul-tile.ts';
 import { vectorOf } from '../../reference/host-memory.ts';
+import { GROUP_ROWS, tileName } from '../generators/matmul-tile.ts';
 import { ACTIVATION_AREA_BYTES, ACTIVATION_AREA_START, threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import { groupBytes, type PackedFormat } from '../packing/packed-format.ts';
 import { addressOf, packingOf, type WasmBuffer } from '../wasm-buffer.ts';
-import type { Tensor } from '../../../tensor/tensor.ts';
 import { hostTensor } from './host-tensor.ts';
 import type { NativeOp } from './native-op.ts';
 

@@ -30,7 +30,19 @@ export interface FloatRecord extends RecordLayout {
   readonly bytesPerElement: number;
 }
 
-export const Q8_RECORD: QuantRecord = { blockK: 32, byteLength: 272, numChunks: 16, bytesPerChunk: 16, scalesOffset: 256 };
-export const Q4_RECORD: QuantRecord = { blockK: 32, byteLength: 144, numChunks: 4, bytesPerChunk: 32, scalesOffset: 128 };
+export const Q8_RECORD: QuantRecord = {
+  blockK: 32,
+  byteLength: 272,
+  numChunks: 16,
+  bytesPerChunk: 16,
+  scalesOffset: 256,
+};
+export const Q4_RECORD: QuantRecord = {
+  blockK: 32,
+  byteLength: 144,
+  numChunks: 4,
+  bytesPerChunk: 32,
+  scalesOffset: 128,
+};
 export const F32_RECORD: FloatRecord = { blockK: 4, byteLength: 128, bytesPerElement: 4 };
 export const HALF_RECORD: FloatRecord = { blockK: 4, byteLength: 64, bytesPerElement: 2 };

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { statement } from '../../../../engine/kernels/wasm/emitter/code.ts';
-import { advance, block, branchIf, countDown, countDownFromAny, loop, when } from '../../../../engine/kernels/wasm/emitter/control.ts';
+import {
+  advance,
+  block,
+  branchIf,
+  countDown,
+  countDownFromAny,
+  loop,
+  when,
+} from '../../../../engine/kernels/wasm/emitter/control.ts';
 import { FunctionBuilder } from '../../../../engine/kernels/wasm/emitter/function-builder.ts';
 import { buildModule } from '../../../../engine/kernels/wasm/emitter/module-builder.ts';
 import { f32, f64, i32 } from '../../../../engine/kernels/wasm/emitter/scalar.ts';
@@ -27,7 +35,13 @@ describe('the WebAssembly emitter', () => {
     for (const [name, [op, expected]] of Object.entries(binary)) {
       const emit = i32[op] as typeof i32.add;
       const { run } = compileFunction((fn) => emit(fn.param('i32'), fn.param('i32')));
-      for (const [a, b] of [[7, 3], [-7, 3], [3, -7], [2 ** 31 - 1, 5], [5, 5]] as const) {
+      for (const [a, b] of [
+        [7, 3],
+        [-7, 3],
+        [3, -7],
+        [2 ** 31 - 1, 5],
+        [5, 5],
+      ] as const) {
         expect(run(a, b), `${name} ${a} ${b}`).toBe(expected(a, b));
       }
     }
@@ -44,7 +58,12 @@ describe('the WebAssembly emitter', () => {
     };
     for (const name of Object.keys(binary) as (keyof typeof expected)[]) {
       const { run } = compileFunction((fn) => f32[name](fn.param('f32'), fn.param('f32')));
-      for (const [a, b] of [[0.1, 0.2], [-3, 7], [1e30, 1e30], [Number.NaN, 1]] as const) {
+      for (const [a, b] of [
+        [0.1, 0.2],
+        [-3, 7],
+        [1e30, 1e30],
+        [Number.NaN, 1],
+      ] as const) {
         expect(run(a, b), name).toBe(Math.fround(expected[name](Math.fround(a), Math.fround(b))));
       }
     }

@@ -2,8 +2,8 @@
  * opcode would give a valid module with other results. */
 import { describe, expect, it } from 'vitest';
 import type { Expression, V128, ValueType } from '../../../../engine/kernels/wasm/emitter/code.ts';
-import { f32x4, f64x2, i8x16, i16x8, i32x4, v128 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
 import { i32 } from '../../../../engine/kernels/wasm/emitter/scalar.ts';
+import { f32x4, f64x2, i8x16, i16x8, i32x4, v128 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
 import { Rng } from '../../../../engine/util/rng.ts';
 import { compileFunction } from './run-function.ts';
 
@@ -28,7 +28,7 @@ function runOn(compute: Compute, inputs: Inputs): Uint8Array {
     fn.emit(v128.store(at, compute(v128.load(at), v128.load(at, 16), v128.load(at, 32)), 48));
     return undefined;
   });
-  inputs.forEach((input, i) => bytes.set(input, 16 * i));
+  for (const [i, input] of inputs.entries()) bytes.set(input, 16 * i);
   run(0);
   return bytes.slice(48, 64);
 }
@@ -47,11 +47,20 @@ interface Case {
 
 const bytes = (rng: Rng): Inputs => [randomBytes(rng), randomBytes(rng), randomBytes(rng)];
 const floats = (rng: Rng): Inputs => [randomFloats(rng, 9), randomFloats(rng, 9), randomFloats(rng, 9)];
-const smallBytes = (rng: Rng): Inputs => [randomBytes(rng), randomBytes(rng).map((byte) => byte & 0x7f), randomBytes(rng)];
+const smallBytes = (rng: Rng): Inputs => [
+  randomBytes(rng),
+  randomBytes(rng).map((byte) => byte & 0x7f),
+  randomBytes(rng),
+];
 
-const map2 = (lanes: Lanes, f: (a: number, b: number) => number) => (inputs: Inputs): number[] =>
-  as[lanes](inputs[0]).map((a, i) => f(a, as[lanes](inputs[1])[i]!));
-const map1 = (lanes: Lanes, f: (a: number) => number) => ([a]: Inputs): number[] => as[lanes](a).map(f);
+const map2 =
+  (lanes: Lanes, f: (a: number, b: number) => number) =>
+  (inputs: Inputs): number[] =>
+    as[lanes](inputs[0]).map((a, i) => f(a, as[lanes](inputs[1])[i]!));
+const map1 =
+  (lanes: Lanes, f: (a: number) => number) =>
+  ([a]: Inputs): number[] =>
+    as[lanes](a).map(f);
 const pairs = (values: readonly number[]): number[] =>
   Array.from({ length: values.length / 2 }, (_, i) => values[2 * i]! + values[2 * i + 1]!);
 const clamp = (low: number, high: number) => (value: number) => Math.min(high, Math.max(low, value));
@@ -74,7 +83,11 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'i8x16.splat': { compute: () => i8x16.splat(-3), lanes: 'i8', expected: () => Array(16).fill(-3) },
   'i16x8.splat': { compute: () => i16x8.splat(-300), lanes: 'i16', expected: () => Array(8).fill(-300) },
-  'i32x4.splat': { compute: () => i32x4.splat(0x8fffe000), lanes: 'i32', expected: () => Array(4).fill(0x8fffe000 | 0) },
+  'i32x4.splat': {
+    compute: () => i32x4.splat(0x8fffe000),
+    lanes: 'i32',
+    expected: () => Array(4).fill(0x8fffe000 | 0),
+  },
   'f32x4.constant': { compute: () => f32x4.constant(0.1), lanes: 'f32', expected: () => Array(4).fill(round(0.1)) },
   'i8x16.narrowI16x8S': {
     compute: i8x16.narrowI16x8S,

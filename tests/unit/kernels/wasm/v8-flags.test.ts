@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { compileKernels } from '../../../../engine/kernels/wasm/compile-kernels.ts';
-import { f32x4, i32x4 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
-import { buildModule } from '../../../../engine/kernels/wasm/emitter/module-builder.ts';
 import { FunctionBuilder } from '../../../../engine/kernels/wasm/emitter/function-builder.ts';
-import { differingKernels } from '../../../../engine/kernels/wasm/kernel-self-test.ts';
+import { buildModule } from '../../../../engine/kernels/wasm/emitter/module-builder.ts';
+import { f32x4, i32x4 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
 import { kernelFunctions } from '../../../../engine/kernels/wasm/kernel-module.ts';
+import { differingKernels } from '../../../../engine/kernels/wasm/kernel-self-test.ts';
 import { opposite, withV8Flags } from '../../../../engine/kernels/wasm/v8-flags.ts';
 import { WebAssemblyApi } from '../../../../engine/kernels/wasm/web-assembly.ts';
 
@@ -16,17 +16,43 @@ function hasRelaxedSimd(): boolean {
   return WebAssemblyApi.validate(buildModule([fn], 'flag test'));
 }
 
+/** `%Name()` is JavaScript under one flag only. A new source text each time: compiled ones are cached. */
+function hasNativesSyntax(): boolean {
+  try {
+    new Function(`return %GetOptimizationStatus(() => ${Math.random()})`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 describe('withV8Flags', () => {
   it('sets a flag for the call and takes it back, also after an error', () => {
-    expect(opposite('--no-liftoff')).toBe('--liftoff');
-    expect(opposite('--stress-lazy-source-positions')).toBe('--no-stress-lazy-source-positions');
-    const isLazy = () => withV8Flags([], () => true);
-    expect(isLazy()).toBe(true);
-    expect(() =>
-      withV8Flags(['--experimental-wasm-revectorize'], () => {
+    expect(hasNativesSyntax()).toBe(false);
+    expect(withV8Flags(['--allow-natives-syntax'], hasNativesSyntax)).toBe(true);
+    expect(hasNativesSyntax()).toBe(false);
+    const fails = () =>
+      withV8Flags(['--allow-natives-syntax'], () => {
         throw new Error('inside');
-      }),
-    ).toThrow('inside');
+      });
+    expect(fails).toThrow('inside');
+    expect(hasNativesSyntax()).toBe(false);
+  });
+
+  it('leaves a flag alone that the process was started with', () => {
+    const { NODE_OPTIONS } = process.env;
+    process.env.NODE_OPTIONS = '--allow_natives_syntax';
+    try {
+      expect(withV8Flags(['--allow-natives-syntax'], hasNativesSyntax)).toBe(false);
+    } finally {
+      if (NODE_OPTIONS === undefined) delete process.env.NODE_OPTIONS;
+      else process.env.NODE_OPTIONS = NODE_OPTIONS;
+    }
+  });
+
+  it('knows how to take back both kinds', () => {
+    expect(opposite('--no-liftoff')).toBe('--liftoff');
+    expect(opposite('--experimental-wasm-revectorize')).toBe('--no-experimental-wasm-revectorize');
   });
 });
 
@@ -47,7 +73,6 @@ describe('compileKernels', () => {
       new WebAssemblyApi.Module(buildModule(functions, variant));
     const right = compile('right');
     expect(differingKernels(compile('right again'), right)).toEqual([]);
-    // In each of these modules, one kernel of the other kind (fused or not, e^x of another order) is what is wrong.
     const broken = kernelFunctions(features).map((fn) => {
       if (fn.name !== 'add') return fn;
       const wrong = new FunctionBuilder('add');

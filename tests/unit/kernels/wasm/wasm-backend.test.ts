@@ -1,0 +1,152 @@
+import { afterAll, describe, expect, it } from 'vitest';
+import { InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../../../engine/errors.ts';
+import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
+import type { FloatDType } from '../../../../engine/tensor/dtype.ts';
+import { dequantize } from '../../../../engine/tensor/quant/codec.ts';
+import type { Tensor } from '../../../../engine/tensor/tensor.ts';
+import { randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
+
+const PACKED = ['q8_0', 'q4_0', 'f32', 'f16', 'bf16'] as const;
+
+describe('WasmBackend', () => {
+  const backend = new WasmBackend();
+  afterAll(() => backend.close());
+
+  const load = (dtype: FloatDType, shape: readonly number[], bytes: Uint8Array, of = backend): Promise<Tensor> =>
+    of.loadWeight(dtype, shape, async (start, target) => {
+      target.set(bytes.subarray(start, start + target.length));
+    });
+  const floats = (shape: readonly number[], values: Float32Array, of = backend): Tensor => {
+    const tensor = of.allocate('f32', shape, 'scratch');
+    of.upload(tensor, values);
+    return tensor;
+  };
+  const ints = (values: readonly number[]): Tensor => {
+    const tensor = backend.allocate('i32', [values.length], 'scratch');
+    backend.upload(tensor, Int32Array.from(values));
+    return tensor;
+  };
+
+  it.each(PACKED)(
+    'packs %s at the size of the file, rows filled up to 8, and reads it back bit for bit',
+    async (dtype) => {
+      const [numRows, rowLength] = [11, 64];
+      const bytes = randomWeightBytes(dtype, 1, numRows * rowLength);
+      const before = backend.memoryUsage();
+      const weight = await load(dtype, [numRows, rowLength], bytes);
+      expect(backend.memoryUsage().weights - before.weights).toBe((bytes.length / 11) * 16);
+      expect(backend.memoryUsage().scratch).toBe(before.scratch);
+      const out = backend.allocate('f32', [numRows, rowLength], 'scratch');
+      backend.embed({ tokenIds: ints(Array.from({ length: numRows }, (_, i) => i)), weight, out });
+      expect(await backend.download(out)).toEqual(dequantize(dtype, bytes, numRows * rowLength));
+      if (dtype === 'f32') expect(await backend.download(weight)).toEqual(await backend.download(out));
+      backend.free(weight);
+      expect(backend.memoryUsage().weights).toBe(before.weights);
+    },
+  );
+
+  it('runs formats with kernels natively and leaves the others to the reference', async () => {
+    const x = floats([1, 256], randomValues(1, 256));
+    const out = backend.allocate('f32', [1, 8], 'scratch');
+    for (const dtype of [...PACKED, 'q4_k', 'iq4_xs'] as const) {
+      const weight = await load(dtype, [8, 256], randomWeightBytes(dtype, 1, 8 * 256));
+      expect(backend.isNative('matmul', { x, weight, out }), dtype).toBe((PACKED as readonly string[]).includes(dtype));
+      backend.free(weight);
+    }
+  });
+
+  it('uses a packed weight whole or not at all', async () => {
+    const weight = await load('q8_0', [16, 32], randomWeightBytes('q8_0', 1, 512));
+    const x = floats([1, 32], randomValues(1, 32));
+    const out = backend.allocate('f32', [1, 8], 'scratch');
+    expect(() => backend.matmul({ x, weight: weight.slice(0, 8), out })).toThrow(InvalidArgumentError);
+    expect(() => backend.free(weight.slice(0, 8))).toThrow(InvalidArgumentError);
+    await expect(backend.readBytes(weight, 0, new Uint8Array(4))).rejects.toThrow(/packed/);
+  });
+
+  it('passes NaN and infinities in activations on, in every format', async () => {
+    for (const dtype of PACKED) {
+      const weight = await load(dtype, [9, 64], randomWeightBytes(dtype, 1, 9 * 64));
+      const values = randomValues(2, 3 * 64);
+      values[10] = Number.NaN;
+      values[64 + 40] = Infinity;
+      const out = backend.allocate('f32', [3, 9], 'scratch');
+      backend.matmul({ x: floats([3, 64], values), weight, out });
+      const results = await backend.download(out);
+      expect(results.subarray(0, 18).some(Number.isFinite), dtype).toBe(false);
+      expect(results.subarray(18).every(Number.isFinite), dtype).toBe(true);
+    }
+  });
+
+  it('does not mind activations of any finite size, or none at all', async () => {
+    for (const dtype of ['q8_0', 'q4_0', 'f16'] as const) {
+      const weight = await load(dtype, [8, 32], randomWeightBytes(dtype, 1, 8 * 32));
+      const out = backend.allocate('f32', [3, 8], 'scratch');
+      const scales = [0, 1e-30, 1e9];
+      const row = randomValues(3, 32);
+      const values = Float32Array.from(scales.flatMap((scale) => [...row.map((value) => value * scale)]));
+      backend.matmul({ x: floats([3, 32], values), weight, out });
+      const results = await backend.download(out);
+      expect([...results.subarray(0, 8)].map(Math.abs)).toEqual(Array(8).fill(0));
+      for (let n = 0; n < 8; n++) {
+        const ratio = results[16 + n]! / results[8 + n]!;
+        expect(Math.abs(ratio / 1e39 - 1), `${dtype} ${n}`).toBeLessThan(1e-2);
+      }
+    }
+  });
+
+  it('ignores what an earlier matmul left where activations are packed', async () => {
+    const [K, N] = [5, 3];
+    const big = await load('f32', [8, 64], randomWeightBytes('f32', 1, 8 * 64));
+    const stale = floats([4, 64], new Float32Array(4 * 64).fill(Number.NaN));
+    backend.matmul({ x: stale, weight: big, out: backend.allocate('f32', [4, 8], 'scratch') });
+    const weight = await load('f32', [N, K], randomWeightBytes('f32', 1, N * K));
+    const out = backend.allocate('f32', [1, N], 'scratch');
+    backend.matmul({ x: floats([1, K], randomValues(4, K)), weight, out });
+    expect([...(await backend.download(out))].every(Number.isFinite)).toBe(true);
+  });
+
+  it('refuses an f16 weight or scale that is infinite or NaN, and keeps nothing of it', async () => {
+    const before = backend.memoryUsage();
+    const f16 = randomWeightBytes('f16', 1, 64);
+    f16.set([0x00, 0x7c], 10);
+    await expect(load('f16', [2, 32], f16)).rejects.toThrow(UnsupportedError);
+    const q8 = randomWeightBytes('q8_0', 1, 64);
+    q8.set([0x01, 0xfe], 34);
+    await expect(load('q8_0', [2, 32], q8)).rejects.toThrow(/row 1/);
+    expect(backend.memoryUsage()).toEqual(before);
+  });
+
+  it('gives freed memory out again as zeros', async () => {
+    const other = new WasmBackend({ revectorize: 'off' });
+    const a = floats([100], new Float32Array(100).fill(7), other);
+    other.free(a);
+    const b = other.allocate('f32', [100], 'scratch');
+    expect(b.buffer.address).toBe((a.buffer as typeof b.buffer).address);
+    expect(await other.download(b)).toEqual(new Float32Array(100));
+    await other.close();
+  });
+
+  it('says so when 4 GiB do not suffice, and goes on working', () => {
+    const before = backend.memoryUsage();
+    expect(() => backend.allocate('f32', [2 ** 31], 'kv')).toThrow(OutOfMemoryError);
+    expect(() => backend.allocate('f32', [2 ** 31], 'kv')).toThrow(/4 GiB/);
+    expect(backend.memoryUsage()).toEqual(before);
+    backend.free(backend.allocate('f32', [4], 'scratch'));
+  });
+
+  it('does not change a bit by revectorization', async () => {
+    const plain = new WasmBackend({ revectorize: 'off' });
+    const results: Float32Array[] = [];
+    for (const of of [backend, plain]) {
+      for (const dtype of PACKED) {
+        const weight = await load(dtype, [40, 96], randomWeightBytes(dtype, 6, 40 * 96), of);
+        const out = of.allocate('f32', [7, 40], 'scratch');
+        of.matmul({ x: floats([7, 96], randomValues(7, 7 * 96), of), weight, out });
+        results.push(await of.download(out));
+      }
+    }
+    expect(results.slice(0, PACKED.length)).toEqual(results.slice(PACKED.length));
+    await plain.close();
+  });
+});
