@@ -5,6 +5,7 @@
  *   await engine.close();
  *
  * Turns prompts into sequences and results into answers; scheduling and computing are the core's business. */
+import { type ChatMessage, ConversationRenderer } from './chat/index.ts';
 import { EngineCore } from './engine-core.ts';
 import { type EngineOptions, resolveEngineOptions } from './engine-options.ts';
 import { type EngineStats, summarizeStats } from './engine-stats.ts';
@@ -23,7 +24,12 @@ import {
   savePromptCache,
 } from './prompt-cache/save-prompt-cache.ts';
 import { createChoices } from './requests/create-choices.ts';
-import { type GenerateOptions, splitGenerateOptions } from './requests/generate-options.ts';
+import {
+  type ChatOptions,
+  type GenerateOptions,
+  splitGenerateOptions,
+  withStops,
+} from './requests/generate-options.ts';
 import { GenerationStream } from './requests/generation-stream.ts';
 import {
   type Embedding,
@@ -51,6 +57,8 @@ export class Engine implements AsyncDisposable {
   readonly #clock: TimerClock;
   readonly #candidates: Candidates;
   readonly #promptService: PromptService;
+  /** Made when the first conversation comes: a model whose template cannot be used can still generate. */
+  #conversations: ConversationRenderer | undefined;
   #nextSequenceId = 1;
   #closing: Promise<void> | undefined;
 
@@ -154,6 +162,23 @@ export class Engine implements AsyncDisposable {
       stream.fail(error);
     }
     return stream;
+  }
+
+  /** Answers a conversation, written the way the model's own template says (see docs/chat.md). Nothing that a message holds
+   * is read as a special token.
+   * The stream fails as that of `generate`.
+   * @throws InvalidArgumentError for messages or options, UnsupportedError for a template that cannot be used */
+  chat(messages: readonly ChatMessage[], options: ChatOptions = {}): GenerationStream {
+    const { tools, documents, addGenerationPrompt, variables, ...generation } = options;
+    const rendering = {
+      ...(tools === undefined ? {} : { tools }),
+      ...(documents === undefined ? {} : { documents }),
+      ...(addGenerationPrompt === undefined ? {} : { addGenerationPrompt }),
+      ...(variables === undefined ? {} : { variables }),
+    };
+    this.#conversations ??= new ConversationRenderer(this.tokenizer);
+    const { promptTokenIds, stop } = this.#conversations.render(messages, rendering);
+    return this.generate(promptTokenIds, { ...generation, stop: withStops(generation.stop, stop) });
   }
 
   /** Log-probability of every token of a text, given those before it; the first has none.

@@ -1,5 +1,6 @@
 /** What a user may import from 'quern'. */
 export { type BundledModel, bundledModelPath } from './bundled-model.ts';
+export { CHAT_ROLES, type ChatMessage, type ChatRole, type TextPart, type ToolCall } from './chat/index.ts';
 export { Engine, type Prompt } from './engine.ts';
 export type { EngineOptions } from './engine-options.ts';
 export type { EngineStats } from './engine-stats.ts';
@@ -11,7 +12,7 @@ export type { ModelConfig } from './model/model-config.ts';
 export type { PromptCacheRefusal, PromptCacheRefusalReason } from './prompt-cache/prompt-cache-refusal.ts';
 export type { RestoredPromptCache, RestorePromptCacheOptions } from './prompt-cache/restore-prompt-cache.ts';
 export type { SavedPromptCache, SavePromptCacheOptions } from './prompt-cache/save-prompt-cache.ts';
-export type { GenerateOptions, RequestOptions } from './requests/generate-options.ts';
+export type { ChatOptions, GenerateOptions, RequestOptions } from './requests/generate-options.ts';
 export type {
   GeneratedLogprob,
   GenerationChoice,

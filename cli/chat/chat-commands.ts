@@ -21,7 +21,7 @@ export type ChatLine =
 export function parseChatLine(line: string): ChatLine {
   if (line.startsWith('//')) return { kind: 'message', text: line.slice(1) };
   if (!line.startsWith('/')) return { kind: 'message', text: line };
-  const [, name = '', argument = ''] = /^(\S+)([^]*)$/.exec(line) ?? [];
+  const [, name = '', argument = ''] = /^(\S+)([\s\S]*)$/.exec(line) ?? [];
   return { kind: 'command', name, argument: argument.trim() };
 }
 

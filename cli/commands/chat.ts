@@ -89,7 +89,7 @@ async function readTemplate(file: string): Promise<string> {
 
 /** `name=json`, gathered. A value that is no JSON is a text. */
 function templateVariable(text: string, previous: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
-  const [, name, value] = /^([A-Za-z_]\w*)=([^]*)$/.exec(text) ?? [];
+  const [, name, value] = /^([A-Za-z_]\w*)=([\s\S]*)$/.exec(text) ?? [];
   if (name === undefined || value === undefined) throw new CommanderArgumentError('Expected name=value.');
   try {
     return { ...previous, [name]: JSON.parse(value) as unknown };

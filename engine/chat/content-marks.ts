@@ -51,9 +51,9 @@ export function dropEmptyMarks(text: string): string {
  * neither an escaped backslash before `udc00` nor the second half of a pair is taken for a mark. */
 export function restoreMarksInJson(json: string): string {
   if (!json.includes('\\udc0')) return json;
-  return json.replace(/\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|.)/g, (escape) => {
-    if (escape === '\\udc00') return OPEN;
-    return escape === '\\udc01' ? CLOSE : escape;
+  return json.replace(/\\(?:ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|u[0-9a-f]{4}|.)/g, (escaped) => {
+    if (escaped === '\\udc00') return OPEN;
+    return escaped === '\\udc01' ? CLOSE : escaped;
   });
 }
 

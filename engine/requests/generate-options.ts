@@ -1,4 +1,5 @@
 /** What a request may say: how to sample (`SamplingOptions`), and how to be scheduled. */
+import type { ChatRenderOptions } from '../chat/index.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { SamplingOptions } from '../sampling/sampling-options.ts';
 
@@ -18,6 +19,15 @@ export interface GenerateOptions extends SamplingOptions, RequestOptions {
   readonly parseSpecial?: boolean;
   /** Put the model's own tokens around the prompt (BOS, as it was trained). Default true. */
   readonly addSpecial?: boolean;
+}
+
+/** What a conversation may say beyond that. */
+export interface ChatOptions extends Omit<GenerateOptions, 'parseSpecial' | 'addSpecial'>, ChatRenderOptions {}
+
+/** The caller's stop strings and a template's. */
+export function withStops(own: GenerateOptions['stop'], more: readonly string[]): readonly string[] {
+  const list = own === undefined || own === null ? [] : typeof own === 'string' ? [own] : own;
+  return [...list, ...more];
 }
 
 /** Takes the options apart: those for scheduling and encoding are checked here, the rest is sampling's business.

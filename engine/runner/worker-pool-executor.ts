@@ -30,7 +30,11 @@ export class WorkerPoolExecutor implements Executor {
   readonly #backend: KernelBackend;
   readonly #model: StepModel;
   readonly #barrier: Barrier;
-  readonly #pool: Piscina<StepTask, void>;
+  readonly #workerData: StepWorkerData;
+  #pool: Piscina<StepTask, void>;
+  /** Set while a pool that cannot heal by itself is taken down. */
+  #takingDown: Promise<void> | undefined;
+  #isStepRunning = false;
   #isClosed = false;
   #running: Promise<unknown> = Promise.resolve();
 
@@ -40,27 +44,17 @@ export class WorkerPoolExecutor implements Executor {
     this.#model = model;
     this.#barrier = new Barrier(numThreads);
     const { message, codec } = workerMessage(backend);
-    const workerData: StepWorkerData = {
+    this.#workerData = {
       backend: message,
       plan: encodePlan(model, codec),
       numThreads,
       barrier: this.#barrier.buffer,
     };
-    this.#pool = new Piscina<StepTask, void>({
-      filename: WORKER_URL.href,
-      minThreads: numThreads,
-      maxThreads: numThreads,
-      // Two parts of a step on one worker would wait for each other at the barrier.
-      concurrentTasksPerWorker: 1,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      workerData,
-    });
-    // A worker that dies between steps: Piscina has replaced it, or does so for the next task.
-    this.#pool.on('error', () => {});
+    this.#pool = this.#createPool();
   }
 
-  async start(): Promise<void> {
-    await Promise.all(Array.from({ length: this.numThreads }, () => this.#pool.run(WARM_UP)));
+  start(): Promise<void> {
+    return this.#runParts(() => WARM_UP);
   }
 
   execute(batch: ForwardBatch): Promise<StepResult> {
@@ -85,13 +79,25 @@ export class WorkerPoolExecutor implements Executor {
     if (this.#isClosed) throw new EngineClosedError();
     uploadBatch(this.#backend, this.#model.memory, batch);
     const size = stepSizeOf(batch);
-    const parts = Array.from({ length: this.numThreads }, (_, part) => this.#runPart({ part, size }));
-    const failures = (await Promise.all(parts)).filter((failure) => failure !== undefined);
-    if (failures.length > 0) {
-      this.#barrier.reset();
-      throw asCrash(failures);
-    }
+    await this.#runParts((part) => ({ part, size }));
     return downloadResult(this.#backend, this.#model.memory, batch);
+  }
+
+  /** Resolves when every part is over.
+   * @throws WorkerCrashedError when one was not done; by then all threads have left the step. */
+  async #runParts(taskOf: (part: number) => StepTask): Promise<void> {
+    this.#isStepRunning = true;
+    const parts = Array.from({ length: this.numThreads }, (_, part) => this.#runPart(taskOf(part)));
+    const failures = (await Promise.all(parts)).filter((failure) => failure !== undefined);
+    this.#isStepRunning = false;
+    if (failures.length === 0) return;
+    if (this.#takingDown !== undefined) {
+      await this.#takingDown;
+      this.#takingDown = undefined;
+      this.#pool = this.#createPool();
+    }
+    this.#barrier.reset();
+    throw asCrash(failures);
   }
 
   /** Resolves when the part is over, to its error if it had one; the first error frees the other workers. */
@@ -104,10 +110,35 @@ export class WorkerPoolExecutor implements Executor {
       return error instanceof Error ? error : new Error(String(error));
     }
   }
+
+  #createPool(): Piscina<StepTask, void> {
+    const pool = new Piscina<StepTask, void>({
+      filename: WORKER_URL.href,
+      minThreads: this.numThreads,
+      maxThreads: this.numThreads,
+      // Two parts of a step on one worker would wait for each other at the barrier.
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      workerData: this.#workerData,
+    });
+    // A worker that dies between steps: Piscina has replaced it, or does so for the next task.
+    pool.on('error', () => {});
+    pool.on('workerDestroy', () => setImmediate(() => this.#takeDownIfStuck(pool)));
+    return pool;
+  }
+
+  /** Piscina starts no replacement for a worker that died before it was ready. A part of the step that waits for one would
+   * wait for ever, and the other parts for it. */
+  #takeDownIfStuck(pool: Piscina<StepTask, void>): void {
+    const isOurs = pool === this.#pool && this.#takingDown === undefined;
+    if (!isOurs || !this.#isStepRunning || pool.threads.length === this.numThreads) return;
+    this.#barrier.poison();
+    this.#takingDown = pool.destroy();
+  }
 }
 
 /** The error that started it, not those of workers that were freed by the poison. */
 function asCrash(failures: readonly Error[]): WorkerCrashedError {
   const first = failures.find(({ name }) => name !== 'BarrierPoisonedError') ?? failures[0]!;
-  return new WorkerCrashedError(`a worker thread failed in a step: ${first.message}`, { cause: first });
+  return new WorkerCrashedError(`a worker thread failed: ${first.message}`, { cause: first });
 }

@@ -180,7 +180,7 @@ describe.skipIf(!canTest)(`quern chat at a terminal${canTest ? '' : ' [skipped: 
       ],
       ['chat', '--seed', '1', '-n', '400', '--no-history'],
     );
-    expect(shown).toMatch(/\[interrupted\][^]*forgotten[^]*Ctrl-C once more/);
+    expect(shown).toMatch(/\[interrupted\][\s\S]*forgotten[\s\S]*Ctrl-C once more/);
     expect(code).toBe(0);
     expect(existsSync(folder.at('state'))).toBe(false);
   });

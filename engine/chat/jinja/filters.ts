@@ -1,6 +1,7 @@
 /** Filters (`content | trim`) and tests (`x is iterable`) that the Jinja package lacks or does otherwise.
  * Source: the Jinja documentation, "List of Builtin Filters" and "List of Builtin Tests". */
 import { unmark } from '../content-marks.ts';
+import { type ArgumentValues, optionalText } from './argument-values.ts';
 import { strip } from './python-strings.ts';
 import { pythonStr } from './python-values.ts';
 import {
@@ -14,13 +15,6 @@ import {
   stringValue,
   toRuntimeValue,
 } from './runtime-values.ts';
-import { optionalText } from './text-methods.ts';
-
-/** The arguments of a call, evaluated. */
-export interface ArgumentValues {
-  readonly positional: readonly RuntimeValue[];
-  readonly named: ReadonlyMap<string, RuntimeValue>;
-}
 
 /** @returns undefined for a filter that is the package's business. What is returned has its marks. */
 export function applyFilter(

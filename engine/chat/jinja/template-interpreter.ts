@@ -2,7 +2,8 @@
  * what came from a message (see `content-marks.ts`), and to stop. All of it by looking at each node before the package
  * does: a node that is not handled here goes on to the package. Must not know messages or tokenizers. */
 import { hasMarks, mark, restoreMarksInJson, textOutsideMarks, unmark } from '../content-marks.ts';
-import { type ArgumentValues, applyFilter, applyTest } from './filters.ts';
+import type { ArgumentValues } from './argument-values.ts';
+import { applyFilter, applyTest } from './filters.ts';
 import { applyOperator } from './operators.ts';
 import { type Environment, Interpreter, type SyntaxNode } from './package.ts';
 import { pythonStr } from './python-values.ts';

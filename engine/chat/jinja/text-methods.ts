@@ -1,9 +1,9 @@
 /** Methods that templates call on a text (`content.strip('\n')`) and that the Jinja package lacks or does otherwise. */
 import { unmark } from '../content-marks.ts';
-import type { ArgumentValues } from './filters.ts';
+import { type ArgumentValues, optionalText } from './argument-values.ts';
 import { capitalize, count, find, type StripSide, strip, title } from './python-strings.ts';
 import { pythonStr } from './python-values.ts';
-import { integerValue, isArray, isString, type RuntimeValue, stringValue } from './runtime-values.ts';
+import { integerValue, isArray, type RuntimeValue, stringValue } from './runtime-values.ts';
 
 export interface MethodResult {
   readonly value: RuntimeValue;
@@ -45,11 +45,6 @@ export function callTextMethod(
     default:
       return undefined;
   }
-}
-
-/** None counts as absent. */
-export function optionalText(value: RuntimeValue | undefined): string | undefined {
-  return value !== undefined && isString(value) ? unmark(value.value) : undefined;
 }
 
 function requiredText(method: string, readArguments: () => ArgumentValues): string {

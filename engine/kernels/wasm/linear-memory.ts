@@ -1,7 +1,7 @@
 /** The backend's memory: one shared WebAssembly memory, and typed arrays over all of it.
  *
  *   0      64 KiB          8 MiB + 64 KiB         9 MiB + 64 KiB                      at most 4 GiB
- *   | void | threads' scratch | packed activations | heap: weights, KV, activations, inputs ... |
+ *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
  * The void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
  * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
@@ -13,11 +13,15 @@ import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
 
 /** Threads that can run parts of ops at the same time. */
 export const MAX_THREADS = 256;
-export const THREAD_SCRATCH_BYTES = 32 * 1024;
+const THREAD_BYTES = 32 * 1024;
+/** Of a thread's memory the first part is for whatever one op needs, */
+export const THREAD_SCRATCH_BYTES = 8 * 1024;
+/** and the rest for packed activations that are so few that each thread packs them for itself. */
+export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
 export const ACTIVATION_AREA_BYTES = 1024 * 1024;
 
 const THREAD_SCRATCH_START = PAGE_BYTES;
-export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_SCRATCH_BYTES;
+export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_BYTES;
 export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;
 
 export class LinearMemory {
@@ -81,7 +85,12 @@ export class LinearMemory {
 
 /** Where a thread's own scratch memory starts: `THREAD_SCRATCH_BYTES` for the part's private use within one op. */
 export function threadScratch(part: number): number {
-  return THREAD_SCRATCH_START + (part % MAX_THREADS) * THREAD_SCRATCH_BYTES;
+  return THREAD_SCRATCH_START + (part % MAX_THREADS) * THREAD_BYTES;
+}
+
+/** Where a thread's own packed activations start: `THREAD_ACTIVATION_BYTES`. */
+export function threadActivations(part: number): number {
+  return threadScratch(part) + THREAD_SCRATCH_BYTES;
 }
 
 /** Reserves addresses for 4 GiB, or for less where the process may not have so many. */

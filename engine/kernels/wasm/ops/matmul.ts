@@ -5,14 +5,21 @@
  *     multiply  a part is a range of groups of weight rows:
  *                 for a panel of groups that stays in the L2 cache, for a tile of tokens: one kernel call
  *                                                                 -- meet, before the next chunk --
- * A decode step is one chunk, one tile and one panel: the weight streams by once. */
+ * A decode step is one chunk, one tile and one panel: the weight streams by once. Its activations are so few that every
+ * thread packs them all for itself, which takes less time than to meet. */
 
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { MatmulArgs } from '../../ops.ts';
-import { type Part, partEnd, partStart } from '../../part.ts';
+import { type Part, partEnd, partStart, WHOLE } from '../../part.ts';
 import { vectorOf } from '../../reference/host-memory.ts';
 import { GROUP_ROWS, tileName } from '../generators/matmul-tile.ts';
-import { ACTIVATION_AREA_BYTES, ACTIVATION_AREA_START, threadScratch } from '../linear-memory.ts';
+import {
+  ACTIVATION_AREA_BYTES,
+  ACTIVATION_AREA_START,
+  THREAD_ACTIVATION_BYTES,
+  threadActivations,
+  threadScratch,
+} from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import { groupBytes, type PackedFormat } from '../packing/packed-format.ts';
@@ -31,6 +38,12 @@ export const matmul: NativeOp<'matmul'> = {
     if (numTokens === 0 || numRows === 0) return;
     if (numRecords === 0) {
       fillWithBias(machine, job, part);
+      return;
+    }
+    if (numTokens * bytesPerToken(job.format, job.rowLength) <= THREAD_ACTIVATION_BYTES) {
+      const alone = { ...job, packed: threadActivations(part.index) };
+      packChunk(machine, alone, WHOLE);
+      multiplyChunk(machine, alone, part);
       return;
     }
     for (let first = 0; first < numTokens; first += job.chunkTokens) {
@@ -56,6 +69,8 @@ function bytesPerToken({ record, activations }: PackedFormat, rowLength: number)
 interface Job {
   readonly format: PackedFormat;
   readonly x: number;
+  /** Where its packed activations go. */
+  readonly packed: number;
   readonly weight: number;
   readonly bias: Tensor | undefined;
   readonly out: number;
@@ -74,6 +89,7 @@ function jobOf({ x, weight, bias, out }: MatmulArgs): Job {
   return {
     format,
     x: addressOf(x),
+    packed: ACTIVATION_AREA_START,
     weight: (weight.buffer as WasmBuffer).address,
     bias,
     out: addressOf(out),
@@ -90,8 +106,8 @@ function jobOf({ x, weight, bias, out }: MatmulArgs): Job {
 const tileTokens = (chunk: Job, start: number): number => Math.min(TILE_TOKENS, chunk.numTokens - start);
 
 /** Where the tile that starts at token `start` of a chunk lies, packed. All tiles before it are full. */
-function tileAddress({ format, rowLength }: Job, start: number): number {
-  return ACTIVATION_AREA_START + start * bytesPerToken(format, rowLength);
+function tileAddress({ format, rowLength, packed }: Job, start: number): number {
+  return packed + start * bytesPerToken(format, rowLength);
 }
 
 function packChunk(machine: Machine, chunk: Job, part: Part): void {

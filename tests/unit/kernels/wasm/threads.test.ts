@@ -63,6 +63,11 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
     const rows = out(T, numIn);
     c.add('embed', { tokenIds: c.ints([T], randomInts(3, T, 43)), weight, out: rows }, rows);
   }
+  // So many activations that the threads pack them together, in chunks.
+  const [numTokens, numIn] = [203, 4096];
+  const tall = await c.weight('q8_0', [19, numIn]);
+  const product = out(numTokens, 19);
+  c.add('matmul', { x: c.floats([numTokens, numIn], 11), weight: tall, out: product }, product);
   const [x, y, sum, gated, normed] = [c.floats([T, 37], 4), c.floats([T, 37], 5), out(T, 37), out(T, 37), out(T, 37)];
   c.add('add', { a: x, b: y, out: sum }, sum);
   c.add('siluMul', { gate: x, up: y, out: gated }, gated);
