@@ -23,6 +23,7 @@ export interface LoadSample {
   readonly eventLoopP50Ms: number;
   readonly eventLoopP99Ms: number;
   readonly eventLoopMaxMs: number;
+  readonly eventLoopOwnMaxMs: number;
 }
 
 export interface LoadOptions {
@@ -55,6 +56,7 @@ export async function measureLoad(engine: Engine, options: LoadOptions): Promise
     eventLoopP50Ms: eventLoop.p50Ms,
     eventLoopP99Ms: eventLoop.p99Ms,
     eventLoopMaxMs: eventLoop.maxMs,
+    eventLoopOwnMaxMs: eventLoop.ownMaxMs,
   };
 }
 

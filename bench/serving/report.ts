@@ -60,6 +60,7 @@ function headText(facts: RunFacts, { idle, loads }: BenchmarkResult): string {
     `serving: ${facts.model} (${facts.dtype}, KV ${facts.kvDtype}), backend ${facts.backend}, ${facts.threads} threads`,
     `${facts.numCpus} x ${facts.cpu}, Node ${facts.node}, commit ${facts.commit}`,
     `medians of ${loads[0]?.samples.length ?? 0} repetitions (lowest to highest)`,
+    'hits: prompt tokens from the prefix cache; own: most CPU time the host thread itself used between two ticks',
     `event loop: ms between ticks of a ${RESOLUTION_MS} ms timer; idle p50 ${idle.p50Ms.toFixed(1)}, ` +
       `p99 ${idle.p99Ms.toFixed(1)}, max ${idle.maxMs.toFixed(1)}`,
   ].join('\n');
@@ -70,7 +71,7 @@ function loadText({ loads }: BenchmarkResult): string {
   const rows = loads.map(({ scenario, concurrency, samples }) => {
     const of = (name: keyof (typeof samples)[number]) => summarize(samples.map((sample) => sample[name]));
     const rate = of('tokensPerSecond');
-    const loop = (name: 'P50' | 'P99' | 'Max') => of(`eventLoop${name}Ms`).median.toFixed(1);
+    const loop = (name: 'P50' | 'P99' | 'Max' | 'OwnMax') => of(`eventLoop${name}Ms`).median.toFixed(1);
     return [
       scenario,
       String(concurrency),
@@ -84,9 +85,10 @@ function loadText({ loads }: BenchmarkResult): string {
       loop('P50'),
       loop('P99'),
       loop('Max'),
+      loop('OwnMax'),
     ];
   });
-  const columns = [...header, 'loop p50', 'p99', 'max ms'];
+  const columns = [...header, 'loop p50', 'p99', 'max', 'own ms'];
   return tableLines([columns, ...rows], { rightAligned: columns.map((_, i) => i).slice(1) }).join('\n');
 }
 

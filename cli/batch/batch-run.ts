@@ -41,13 +41,16 @@ export async function runBatch(parts: BatchRunParts): Promise<void> {
   };
   const workers = Array.from({ length: parts.maxInFlight }, answerUntilFailure);
   await Promise.allSettled(workers);
+  await lines.return();
   if (failure.signal.aborted) throw failure.signal.reason;
 }
 
 async function answerLines(lines: AsyncGenerator<BatchLine, void>, parts: BatchRunParts): Promise<void> {
   const { results, record, isStrict, signal, onLine } = parts;
-  for await (const line of lines) {
+  // No `for await`: an error would first close the generator, and that waits while another worker waits for a line.
+  for (let next = await lines.next(); !next.done; next = await lines.next()) {
     if (signal.aborted) return;
+    const line = next.value;
     const { request } = line;
     const outcome = QuernError.isInstance(request) ? request : await answer(line, request, parts);
     if (signal.aborted && outcome instanceof Error) return;

@@ -3,6 +3,7 @@
 import { InvalidArgumentError, UnsupportedError } from '../errors.ts';
 import type { KernelBackend } from './kernel-backend.ts';
 import { ReferenceBackend } from './reference/reference-backend.ts';
+import { WasmBackend } from './wasm/wasm-backend.ts';
 
 export type ProbeResult = { readonly available: true } | { readonly available: false; readonly reason: string };
 
@@ -15,6 +16,11 @@ export interface BackendEntry {
 
 /** In the order in which 'auto' prefers them. To add a backend, add its entry. */
 export const BACKENDS: readonly BackendEntry[] = [
+  {
+    name: 'wasm',
+    probe: async () => ({ available: true }),
+    create: async () => new WasmBackend(),
+  },
   {
     name: 'reference',
     probe: async () => ({ available: true }),

@@ -111,7 +111,15 @@ describe.skipIf(!hasFixtures)(`against PyTorch${skipNote}`, () => {
   it('gives the log-likelihoods of the first window: the text after one BOS, in windows of 512', async () => {
     const { valid } = await readJson<Golden>(new URL('../golden/story-draft.json', import.meta.url).pathname);
     const path = await folder.put('valid.txt', await readText());
-    const args = ['-m', sharedModelPath('story-draft-f16.gguf'), '--parse-special', '--max-windows', '1'];
+    const args = [
+      '-m',
+      sharedModelPath('story-draft-f16.gguf'),
+      '--parse-special',
+      '--max-windows',
+      '1',
+      '--backend',
+      'reference',
+    ];
     const { nll, numTokens } = await perplexity([path, ...args]);
     // A window of 512 tokens predicts 511; PyTorch's predicted one more, for which it had read no further token.
     expect(numTokens).toBe(511);

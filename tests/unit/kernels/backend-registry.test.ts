@@ -25,17 +25,20 @@ const fast = entry('fast', { available: true });
 const slow = entry('slow', { available: true });
 
 describe('createBackend', () => {
-  it("makes the reference backend, by name and for 'auto'", async () => {
-    for (const name of ['reference', 'auto', undefined]) {
-      const backend = await createBackend(name);
-      expect(backend.name).toBe('reference');
-      await backend.close();
-    }
+  it.each([
+    ['reference', 'reference'],
+    ['wasm', 'wasm'],
+    ['auto', 'wasm'],
+    [undefined, 'wasm'],
+  ])('%s makes the %s backend', async (name, expected) => {
+    const backend = await createBackend(name);
+    expect(backend.name).toBe(expected);
+    await backend.close();
   });
 
   it('refuses an unknown name and lists the known ones', async () => {
     await expect(createBackend('cuda')).rejects.toThrow(InvalidArgumentError);
-    await expect(createBackend('cuda')).rejects.toThrow('must be one of auto, reference; got cuda');
+    await expect(createBackend('cuda')).rejects.toThrow('must be one of auto, wasm, reference; got cuda');
   });
 
   it("takes the first available one for 'auto'", async () => {

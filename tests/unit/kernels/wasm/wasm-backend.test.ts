@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../../../engine/errors.ts';
+import { probeWasm } from '../../../../engine/kernels/wasm/probe-wasm.ts';
 import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
 import type { FloatDType } from '../../../../engine/tensor/dtype.ts';
 import { dequantize } from '../../../../engine/tensor/quant/codec.ts';
