@@ -9,6 +9,12 @@ import { availableThreads } from './util/cpu-quota.ts';
 export interface EngineOptions {
   /** Which kernels compute: a name that `quern/kernels` lists, or 'auto' for the fastest that runs here. Default 'auto'. */
   readonly backend?: string;
+  /** 'fast' may use instructions whose last bits differ between CPU families; 'portable' gives the same bits on every
+   * machine, somewhat slower. Default 'fast'. */
+  readonly numerics?: 'fast' | 'portable';
+  /** Whether V8 may fuse pairs of 128-bit SIMD instructions into 256-bit ones, where a self-test finds equal results.
+   * Default 'auto'. */
+  readonly revectorize?: 'auto' | 'off';
   /** Worker threads. 0 computes on the calling thread, which then does nothing else. Minimum 0. Default: as many as the
    * container grants. */
   readonly numThreads?: number;
@@ -78,9 +84,10 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
     min: maxNumSeqs,
   });
   const kvDtype = options.kvDtype ?? 'f32';
-  if (!(KV_DTYPES as readonly string[]).includes(kvDtype)) {
-    throw new InvalidArgumentError('kvDtype', `must be one of ${KV_DTYPES.join(', ')}, got ${kvDtype}`);
-  }
+  oneOf('kvDtype', kvDtype, KV_DTYPES);
+  oneOf('numerics', options.numerics ?? 'fast', ['fast', 'portable']);
+  oneOf('revectorize', options.revectorize ?? 'auto', ['auto', 'off']);
+  oneOf('schedulingPolicy', options.schedulingPolicy ?? 'fcfs', ['fcfs', 'priority']);
   return {
     backend: options.backend ?? 'auto',
     numThreads: wholeNumber(options, 'numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
@@ -133,8 +140,15 @@ function wholeNumber(
   return value;
 }
 
+function oneOf(name: keyof EngineOptions, value: string, allowed: readonly string[]): void {
+  if (allowed.includes(value)) return;
+  throw new InvalidArgumentError(name, `must be one of ${allowed.join(', ')}, got ${value}`);
+}
+
 const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   backend: true,
+  numerics: true,
+  revectorize: true,
   numThreads: true,
   maxModelLen: true,
   kvDtype: true,

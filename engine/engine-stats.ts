@@ -1,11 +1,13 @@
 /** What `engine.stats()` tells. Counts are since the engine was loaded. */
 import type { CoreStats } from './engine-core.ts';
-import type { KernelBackend, MemoryUsage } from './kernels/kernel-backend.ts';
+import type { FeatureState, KernelBackend, MemoryUsage } from './kernels/kernel-backend.ts';
 import type { MetricsSnapshot } from './metrics.ts';
 
 export interface EngineStats extends MetricsSnapshot {
   /** The backend really in use. */
   readonly backend: string;
+  /** What of the machine it really uses, and why not more. */
+  readonly features: Readonly<Record<string, FeatureState>>;
   /** Threads that compute; 0 when the caller's does. */
   readonly numThreads: number;
   /** Sequences now. */
@@ -31,6 +33,7 @@ export function summarizeStats(
 ): EngineStats {
   return {
     backend: backend.name,
+    features: backend.features ?? {},
     numThreads,
     numQueued: scheduler.numWaiting,
     numRunning: scheduler.numRunning,

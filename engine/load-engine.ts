@@ -1,7 +1,7 @@
 /** Everything `Engine.load` puts together before the first request: backend, model, memory, executor. */
 import { type EngineOptions, resolveEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
 import { AbortError } from './errors.ts';
-import { createBackend } from './kernels/backend-registry.ts';
+import { BACKENDS, createBackend } from './kernels/backend-registry.ts';
 import { KvCacheManager } from './kvcache/kv-cache-manager.ts';
 import { bytesPerKvBlock } from './kvcache/kv-cache-storage.ts';
 import { loadModel } from './loader/load-model.ts';
@@ -22,7 +22,8 @@ export interface LoadedEngine {
 export async function loadEngine(path: string, options: EngineOptions): Promise<LoadedEngine> {
   const resolved = resolveEngineOptions(options);
   const { tokenizerPath, onProgress, signal } = options;
-  const backend = await createBackend(resolved.backend);
+  const { numerics = 'fast', revectorize = 'auto' } = options;
+  const backend = await createBackend(resolved.backend, BACKENDS, { numerics, revectorize });
   try {
     const model = await loadModel(path, backend, { tokenizerPath, onProgress, signal });
     const maxModelLen = resolveMaxModelLen(options, model.config.contextLength);

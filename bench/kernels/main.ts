@@ -43,7 +43,7 @@ function measureLimits(): Limits {
   const half = numBytes / 4 / 2;
   for (const start of [0, half]) backend.upload(tensor.slice(start, start + half), new Float32Array(half).fill(1.5));
   const flags = ['--no-liftoff', '--no-wasm-lazy-compilation'];
-  if (backend.info.revectorized.used) flags.push('--experimental-wasm-revectorize');
+  if (backend.features.revectorized.used) flags.push('--experimental-wasm-revectorize');
   const roofline = newRoofline(backend.attachment.memory, flags);
   const read = measure(() => roofline.read((tensor.buffer as { address: number }).address, numBytes), effort);
   backend.free(tensor);
@@ -96,7 +96,7 @@ function report(kernelCase: KernelCase, timing: Timing, limits: Limits): void {
 const microseconds = (ns: number): string => `${(ns / 1000).toFixed(1)} us`.padStart(13);
 
 function context() {
-  const { relaxedSimd, revectorized } = backend.info;
+  const { relaxedSimd, revectorized } = backend.features;
   return {
     commit: commit(),
     node: process.version,

@@ -3,7 +3,18 @@
 import { InvalidArgumentError, UnsupportedError } from '../errors.ts';
 import type { KernelBackend } from './kernel-backend.ts';
 import { ReferenceBackend } from './reference/reference-backend.ts';
+import { probeWasm } from './wasm/probe-wasm.ts';
 import { WasmBackend } from './wasm/wasm-backend.ts';
+
+/** What a caller may ask of any backend; one that has no such choice ignores it. */
+export interface BackendOptions {
+  /** 'fast' may use instructions whose last bits differ between CPU families; 'portable' gives the same bits on every
+   * machine. Default 'fast'. */
+  readonly numerics?: 'fast' | 'portable';
+  /** Whether V8 may fuse pairs of 128-bit SIMD instructions into 256-bit ones; 'auto' tests every kernel's result first.
+   * Default 'auto'. */
+  readonly revectorize?: 'auto' | 'off';
+}
 
 export type ProbeResult = { readonly available: true } | { readonly available: false; readonly reason: string };
 
@@ -11,15 +22,15 @@ export interface BackendEntry {
   readonly name: string;
   /** Whether the backend can run on this machine. Leaves nothing behind. */
   probe(): Promise<ProbeResult>;
-  create(): Promise<KernelBackend>;
+  create(options: BackendOptions): Promise<KernelBackend>;
 }
 
 /** In the order in which 'auto' prefers them. To add a backend, add its entry. */
 export const BACKENDS: readonly BackendEntry[] = [
   {
     name: 'wasm',
-    probe: async () => ({ available: true }),
-    create: async () => new WasmBackend(),
+    probe: async () => probeWasm(),
+    create: async (options) => new WasmBackend(options),
   },
   {
     name: 'reference',
@@ -40,6 +51,7 @@ export async function probeBackends(
 export async function createBackend(
   name: string = 'auto',
   backends: readonly BackendEntry[] = BACKENDS,
+  options: BackendOptions = {},
 ): Promise<KernelBackend> {
   const candidates = name === 'auto' ? backends : backends.filter((entry) => entry.name === name);
   if (candidates.length === 0) {
@@ -49,7 +61,7 @@ export async function createBackend(
   const reasons: string[] = [];
   for (const entry of candidates) {
     const result = await safeProbe(entry);
-    if (result.available) return entry.create();
+    if (result.available) return entry.create(options);
     reasons.push(`${entry.name}: ${result.reason}`);
   }
   throw new UnsupportedError(`backend ${name}`, reasons.join('; '), { name });

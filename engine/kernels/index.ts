@@ -6,8 +6,22 @@ export { quantFormat } from '../tensor/quant/quant-registry.ts';
 export type { Shape } from '../tensor/shape.ts';
 export { byteLengthOf, bytesPerRow } from '../tensor/storage.ts';
 export { type BufferHandle, Tensor } from '../tensor/tensor.ts';
-export { BACKENDS, type BackendEntry, createBackend, type ProbeResult, probeBackends } from './backend-registry.ts';
+export {
+  BACKENDS,
+  type BackendEntry,
+  type BackendOptions,
+  createBackend,
+  type ProbeResult,
+  probeBackends,
+} from './backend-registry.ts';
 export { checkArgs } from './check-args.ts';
-export type { KernelBackend, KernelOps, MemoryPurpose, MemoryUsage, ReadRange } from './kernel-backend.ts';
+export type {
+  FeatureState,
+  KernelBackend,
+  KernelOps,
+  MemoryPurpose,
+  MemoryUsage,
+  ReadRange,
+} from './kernel-backend.ts';
 export * from './ops.ts';
 export { ReferenceBackend } from './reference/reference-backend.ts';

@@ -17,8 +17,13 @@ export type ReadRange = (byteOffset: number, target: Uint8Array) => Promise<void
  * @throws ShapeError when shapes do not fit, UnsupportedError for a dtype the backend lacks. */
 export type KernelOps = { readonly [Name in OpName]: (args: OpArgs[Name]) => void };
 
+/** A feature that is in use, or why it is not. */
+export type FeatureState = { readonly used: true } | { readonly used: false; readonly reason: string };
+
 export interface KernelBackend extends KernelOps {
   readonly name: string;
+  /** What of the machine is really in use, and why not more. */
+  readonly features?: Readonly<Record<string, FeatureState>>;
 
   /** Names how the bytes of a KV page lie and the arithmetic that made them, and changes with either: pages that
    * `readBytes` gave may be written back, by another process too, under an equal name and this one only. */

@@ -1,5 +1,6 @@
 /** Compiles the kernel module as well as this V8 can, and says what it got and why not more. */
 
+import type { FeatureState } from '../kernel-backend.ts';
 import { buildModule } from './emitter/module-builder.ts';
 import { siluMul } from './generators/elementwise.ts';
 import { kernelFunctions } from './kernel-module.ts';
@@ -15,9 +16,6 @@ export interface CompileOptions {
    * Default 'auto'. */
   readonly revectorize?: 'auto' | 'off';
 }
-
-/** A feature that is in use, or why it is not. */
-export type FeatureState = { readonly used: true } | { readonly used: false; readonly reason: string };
 
 export interface CompiledKernels {
   readonly module: WasmModule;

@@ -13,11 +13,11 @@ import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
 import { byteLengthOf } from '../../tensor/storage.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
-import type { KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
+import type { FeatureState, KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { WHOLE } from '../part.ts';
 import { Allocator } from './allocator.ts';
-import { type CompiledKernels, type CompileOptions, compileKernels, type FeatureState } from './compile-kernels.ts';
+import { type CompiledKernels, type CompileOptions, compileKernels } from './compile-kernels.ts';
 import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
 import { HEAP_START } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
@@ -30,17 +30,11 @@ import type { WasmAttachment } from './wasm-worker.ts';
 
 export type WasmBackendOptions = CompileOptions;
 
-/** What is in use, and why not more. */
-export interface WasmBackendInfo {
-  readonly relaxedSimd: FeatureState;
-  readonly revectorized: FeatureState;
-}
-
 const ALONE = { part: WHOLE, meet: () => {} };
 
 export class WasmBackend implements KernelBackend {
   readonly name = WASM_OWNER;
-  readonly info: WasmBackendInfo;
+  readonly features: { readonly relaxedSimd: FeatureState; readonly revectorized: FeatureState };
   readonly kvPageLayout: string;
   readonly #compiled: CompiledKernels;
   readonly #machine: Machine;
@@ -55,7 +49,7 @@ export class WasmBackend implements KernelBackend {
     this.#compiled = compileKernels(options);
     const { module, relaxed, revectorized } = this.#compiled;
     this.#machine = newMachine(module, revectorized.used);
-    this.info = { relaxedSimd: relaxed, revectorized };
+    this.features = { relaxedSimd: relaxed, revectorized };
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
     this.kvPageLayout = `wasm rows 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }

@@ -28,6 +28,10 @@ describe('WasmBackend', () => {
     return tensor;
   };
 
+  it('can run where these tests can, as its probe says', () => {
+    expect(probeWasm()).toEqual({ available: true });
+  });
+
   it.each(PACKED)(
     'packs %s at the size of the file, rows filled up to 8, and reads it back bit for bit',
     async (dtype) => {
