@@ -195,7 +195,10 @@ describe('a prompt whose first 400 tokens were computed before', () => {
     // Choices share all of the prompt but its last token.
     expect(await send([6, 7], { n: 3 })).toMatchObject({ numCachedTokens: 400, numScheduledTokens: 2 + 2 * 1 + 3 * 3 });
     // Tenants do not see each other.
-    expect(await send([6, 7], { cacheSalt: 'another' })).toMatchObject({ numCachedTokens: 0, numScheduledTokens: 402 + 3 });
+    expect(await send([6, 7], { cacheSalt: 'another' })).toMatchObject({
+      numCachedTokens: 0,
+      numScheduledTokens: 402 + 3,
+    });
     const { numCachedTokens, kvCache } = harness.engine.stats();
     expect(numCachedTokens).toBe(400 + 400 + 384 + 400 + 2 * 401);
     expect(kvCache.hitRate).toBeGreaterThan(0.5);

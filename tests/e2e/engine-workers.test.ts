@@ -4,13 +4,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { EngineClosedError, WorkerCrashedError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
-import { EngineHarness, holdNextStep } from '../helpers/engine-harness.ts';
+import { cpuBackends, EngineHarness, holdNextStep } from '../helpers/engine-harness.ts';
 import { rejection } from '../helpers/rejection.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
 import { TINY, writeTinyModel } from '../helpers/tiny-models.ts';
 
 const folder = useTemporaryFolder();
 const OPTIONS: GenerateOptions = { max_tokens: 12, temperature: 0, ignore_eos: true };
+const backends = await cpuBackends();
 const PROMPTS = Array.from({ length: 6 }, (_, i) => [1, 2, 3, 4, 5, 6, 7, 8, i]);
 const alone: string[] = [];
 const path = (): string => folder.at('tiny.gguf');
@@ -25,11 +26,11 @@ beforeAll(async () => {
 
 afterEach(async () => expect(await harness.close()).toBeUndefined());
 
-async function expectHealthy(): Promise<void> {
+async function expectHealthy(expected: readonly string[] = alone): Promise<void> {
   const texts = await Promise.all(
     PROMPTS.map(async (prompt) => (await harness.engine.generate(prompt, OPTIONS).result).text),
   );
-  expect(texts).toEqual(alone);
+  expect(texts).toEqual(expected);
   expect(harness.findLeak()).toBeUndefined();
 }
 
@@ -66,21 +67,26 @@ describe('a worker that is killed', () => {
     },
   );
 
-  it('at a random moment, again and again: every request ends, right or with that error', async () => {
-    harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64, blockSize: 4 });
-    for (let round = 0; round < 8; round++) {
-      const streams = PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS));
-      await delay(round * 2);
-      void harness.workers[round % 2]?.terminate();
-      const settled = await Promise.allSettled(streams.map(({ result }) => result));
-      for (const [i, outcome] of settled.entries()) {
-        if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(alone[i]);
-        else expect(outcome.reason).toBeInstanceOf(WorkerCrashedError);
+  it.each(backends)(
+    'at a random moment, again and again: every request ends, right or with that error (%s)',
+    async (backend) => {
+      harness = await EngineHarness.load(path(), { backend, numThreads: 2, maxModelLen: 64, blockSize: 4 });
+      const expected: string[] = [];
+      for (const prompt of PROMPTS) expected.push((await harness.engine.generate(prompt, OPTIONS).result).text);
+      for (let round = 0; round < 8; round++) {
+        const streams = PROMPTS.map((prompt) => harness.engine.generate(prompt, OPTIONS));
+        await delay(round * 2);
+        void harness.workers[round % 2]?.terminate();
+        const settled = await Promise.allSettled(streams.map(({ result }) => result));
+        for (const [i, outcome] of settled.entries()) {
+          if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(expected[i]);
+          else expect(outcome.reason).toBeInstanceOf(WorkerCrashedError);
+        }
+        expect(harness.findLeak()).toBeUndefined();
       }
-      expect(harness.findLeak()).toBeUndefined();
-    }
-    await expectHealthy();
-  });
+      await expectHealthy(expected);
+    },
+  );
 
   it('while nothing runs: nobody notices', async () => {
     harness = await EngineHarness.load(path(), { numThreads: 2, maxModelLen: 64 });
