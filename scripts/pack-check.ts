@@ -50,7 +50,9 @@ const root = process.cwd();
 const folder = mkdtempSync(join(tmpdir(), 'quern-pack-'));
 try {
   run('npm', ['run', '--silent', 'build'], root);
-  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root)) as [{ filename: string }];
+  const [packed] = JSON.parse(run('npm', ['pack', '--json', '--pack-destination', folder], root)) as [
+    { filename: string },
+  ];
   const tarball = join(folder, basename(packed.filename));
   const { size } = statSync(tarball);
   expect(size < MAX_TARBALL_BYTES, `the tarball has ${size} bytes, under ${MAX_TARBALL_BYTES}`);
@@ -64,7 +66,10 @@ try {
 
   for (const [name, source] of Object.entries(USES)) writeFileSync(join(folder, name), source);
   const imported = JSON.parse(run(process.execPath, ['use.mjs'], folder)) as { text: string; one: number };
-  expect(imported.text.length > 0 && Math.abs(imported.one - 1) < 0.01, `import works: ${JSON.stringify(imported.text)}`);
+  expect(
+    imported.text.length > 0 && Math.abs(imported.one - 1) < 0.01,
+    `import works: ${JSON.stringify(imported.text)}`,
+  );
   const required = JSON.parse(run(process.execPath, ['use.cjs'], folder)) as { text: string; bytes: number };
   expect(required.text === imported.text && required.bytes === 18, 'require() works and gives the same text');
 

@@ -1,12 +1,14 @@
 /** The input of `quern batch`: one request per line.
  *
  *   {"prompt": "Once upon a time", "id": "story-1", "max_tokens": 50, "stop": ["\n"]}
+ *   {"messages": [{"role": "user", "content": "What is a quern?"}]}
  *
  * Owns what a line may say and how a line is known again in a later run. A line that cannot be a request is not thrown but
  * handed on as an error, since the lines around it are none the worse. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { addAbortSignal } from 'node:stream';
+import type { ChatMessage } from '../../engine/chat/index.ts';
 import type { Prompt } from '../../engine/engine.ts';
 import { FileAccessError, FormatError, InvalidArgumentError, QuernError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
@@ -18,7 +20,8 @@ const MAX_LINE_BYTES = 2 ** 26;
 export type LineId = string | number;
 
 export interface BatchRequest {
-  readonly prompt: Prompt;
+  /** A text to continue, or a conversation to answer. */
+  readonly input: { readonly prompt: Prompt } | { readonly messages: readonly ChatMessage[] };
   /** What the line says, under the API's names; checked where it is used. */
   readonly options: GenerateOptions;
 }
@@ -97,27 +100,28 @@ function readLine(bytes: Uint8Array | undefined, fail: (problem: string) => Form
   const value = parseJson(bytes, fail);
   if (QuernError.isInstance(value)) return { id: undefined, request: value };
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return { id: undefined, request: fail('must be a JSON object with a "prompt"') };
+    return { id: undefined, request: fail('must be a JSON object with "prompt" or "messages"') };
   }
-  const { id, prompt, ...options } = value as Record<string, unknown>;
+  const { id, ...fields } = value as Record<string, unknown>;
   if (id !== undefined && id !== null && typeof id !== 'string' && typeof id !== 'number') {
     return { id: undefined, request: fail('"id" must be a string or a number') };
   }
-  return { id: id ?? undefined, request: toRequest(prompt, options, fail) };
+  return { id: id ?? undefined, request: toRequest(fields, fail) };
 }
 
-function toRequest(
-  prompt: unknown,
-  options: Record<string, unknown>,
-  fail: (problem: string) => FormatError,
-): BatchRequest | QuernError {
-  if ('messages' in options) return fail('"messages" are not read yet; give the whole text as "prompt"');
-  if (prompt === undefined) return fail('has no "prompt"');
+function toRequest(fields: Record<string, unknown>, fail: (problem: string) => FormatError): BatchRequest | QuernError {
+  const { prompt, messages, ...options } = fields;
+  if ('signal' in options) return new InvalidArgumentError('signal', 'cannot be given in a line');
+  if (prompt !== undefined && messages !== undefined) return fail('has both "prompt" and "messages"; give one');
+  if (prompt === undefined && messages === undefined) return fail('has no "prompt" and no "messages"');
+  if (messages !== undefined) {
+    if (!Array.isArray(messages)) return fail('"messages" must be an array');
+    return { input: { messages }, options };
+  }
   if (typeof prompt !== 'string' && !Array.isArray(prompt)) {
     return fail('"prompt" must be a text, or an array of token ids');
   }
-  if ('signal' in options) return new InvalidArgumentError('signal', 'cannot be given in a line');
-  return { prompt: prompt as Prompt, options };
+  return { input: { prompt }, options };
 }
 
 function parseJson(bytes: Uint8Array, fail: (problem: string) => FormatError): unknown {

@@ -18,7 +18,7 @@ export function answerRecord(
   const { choices, usage, seed } = result;
   return {
     ...head(line),
-    ...(options.includePrompt ? { prompt: request.prompt } : {}),
+    ...(options.includePrompt ? request.input : {}),
     ...choiceFields(choices[0]!, options),
     ...(choices.length > 1 ? { choices: choices.map((choice) => choiceFields(choice, options)) } : {}),
     usage: {

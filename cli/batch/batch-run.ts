@@ -9,7 +9,7 @@ import { answerRecord, errorRecord, type RecordOptions } from './batch-record.ts
 import type { ResultFile } from './result-file.ts';
 
 export interface BatchRunParts {
-  readonly engine: Pick<Engine, 'generate'>;
+  readonly engine: Pick<Engine, 'generate' | 'chat'>;
   readonly results: Pick<ResultFile, 'append'>;
   /** The lines to run; ends early when the signal fires. */
   readonly lines: (signal: AbortSignal) => AsyncGenerator<BatchLine, void>;
@@ -71,7 +71,11 @@ async function answer(
   { engine, optionsOf, signal }: BatchRunParts,
 ): Promise<GenerationResult | Error> {
   try {
-    return await engine.generate(request.prompt, { ...optionsOf(line, request), signal }).result;
+    const { input } = request;
+    const options = { ...optionsOf(line, request), signal };
+    if ('prompt' in input) return await engine.generate(input.prompt, options).result;
+    const { parseSpecial: _, ...chatOptions } = options;
+    return await engine.chat(input.messages, chatOptions).result;
   } catch (error) {
     return error instanceof Error ? error : new Error(String(error));
   }

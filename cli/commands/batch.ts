@@ -1,7 +1,6 @@
 /** `quern batch`: prompts from a JSONL file, answers into another, all in one continuous batch. */
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { Engine } from '../../engine/engine.ts';
 import type { EngineOptions } from '../../engine/engine-options.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
 import type { BatchLine, BatchRequest, BatchSource } from '../batch/batch-input.ts';
@@ -11,7 +10,7 @@ import { type BatchPlan, checkNotSameFile, planBatch, unfinishedLines } from '..
 import { ResultFile } from '../batch/result-file.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
-import { loadingProgress } from '../loading-progress.ts';
+import { loadEngine } from '../load-engine.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { wholeNumber } from '../option-parsers.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
@@ -35,20 +34,20 @@ export function addBatchCommand(program: Command): void {
   const command = program
     .command('batch')
     .description('answer the prompts of a JSONL file, all in one continuous batch')
-    .argument('<in>', 'JSONL file, or - for stdin: {"prompt": "...", "id": "...", "max_tokens": 50, ...} in each line')
+    .argument('<in>', 'JSONL file, or - for stdin: {"prompt": "..."} or {"messages": [...]} in each line')
     .requiredOption('--out <file>', 'JSONL file to append answers to; run again with the same file to go on');
   addSamplingFlags(addModelOptions(command))
     .option('--max-num-seqs <n>', 'requests that run at the same time', wholeNumber(1, 4096), 64)
     .option('--in-order', 'when all is done, put the answers into the order of the input')
-    .option('--include-prompt', 'repeat the prompt in each answer')
+    .option('--include-prompt', 'repeat the prompt, or the messages, in each answer')
     .option('--include-tokens', 'add the token ids to each answer')
     .option('--parse-special', 'read special tokens such as <|im_end|> in prompts as tokens')
     .option('--strict', 'stop at the first line that fails, instead of writing an error line for it')
     .option('--json', 'print one JSON object with the counts at the end')
     .addHelpText(
       'after',
-      '\nA line has the options of the API (max_tokens, temperature, seed, stop, ...); the command line gives the' +
-        '\ndefaults. With --seed, the line with index i gets seed + i.' +
+      '\nA line may have an "id" and the options of the API (max_tokens, temperature, seed, stop, ...); the command line' +
+        '\ngives their defaults. With --seed, the line with index i gets seed + i.' +
         '\n\nExample:\n  quern batch prompts.jsonl --out answers.jsonl --max-tokens 50 --seed 1' +
         '\n  echo \'{"prompt": "The sea", "temperature": 0}\' | quern batch - --out answers.jsonl',
     )
@@ -93,7 +92,7 @@ interface Work {
 }
 
 async function answerAll({ source, results, plan, options, isDefault, signal }: Work): Promise<Counts> {
-  await using engine = await Engine.load(options.model, engineOptions(options, signal));
+  await using engine = await loadEngine(options.model, engineOptions(options, signal));
   const progress = batchProgress({
     total: plan?.total,
     alreadyDone: plan?.alreadyDone ?? 0,
@@ -126,7 +125,6 @@ function engineOptions(options: BatchOptions, signal: AbortSignal): EngineOption
     ...toEngineOptions(options),
     maxNumSeqs: options.maxNumSeqs,
     maxNumQueuedRequests: 2 * options.maxNumSeqs * MAX_CHOICES,
-    onProgress: loadingProgress('loading'),
     signal,
   };
 }

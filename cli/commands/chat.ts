@@ -1,14 +1,14 @@
 /** `quern chat`: a conversation with a model, by a person or by a script. */
 import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError as CommanderArgumentError } from 'commander';
-import { Engine } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { FileAccessError, InvalidArgumentError } from '../../engine/errors.ts';
 import { ChatSession } from '../chat/chat-session.ts';
 import { interactiveChat } from '../chat/interactive-chat.ts';
 import { pipedChat } from '../chat/piped-chat.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
-import { loadingProgress } from '../loading-progress.ts';
+import { loadEngine } from '../load-engine.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { note } from '../terminal.ts';
@@ -51,11 +51,10 @@ async function chat(options: ChatOptions, isDefault: (flag: string) => boolean):
   const signal = interruptSignal();
   const sampling = toSamplingOptions(options, isDefault);
   const chatTemplate = options.chatTemplate === undefined ? undefined : await readTemplate(options.chatTemplate);
-  await using engine = await Engine.load(options.model, {
+  await using engine = await loadEngine(options.model, {
     ...toEngineOptions(options),
     // One conversation at a time needs little memory for its neighbours.
     maxNumSeqs: 1,
-    onProgress: loadingProgress('loading'),
     signal,
   });
   const session = new ChatSession(engine, {

@@ -1,11 +1,11 @@
 /** `quern perplexity`: how well a model predicts a text. */
 import { Presets, SingleBar } from 'cli-progress';
 import type { Command } from 'commander';
-import { Engine } from '../../engine/engine.ts';
+import type { Engine } from '../../engine/engine.ts';
 import { AbortError, FormatError, InvalidArgumentError } from '../../engine/errors.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
-import { loadingProgress } from '../loading-progress.ts';
+import { loadEngine } from '../load-engine.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { wholeNumber } from '../option-parsers.ts';
 import type { PerplexitySummary, RunningPerplexity } from '../perplexity/running-perplexity.ts';
@@ -51,13 +51,12 @@ export function addPerplexityCommand(program: Command): void {
 
 async function perplexity(path: string, options: PerplexityOptions): Promise<void> {
   const signal = interruptSignal();
-  await using engine = await Engine.load(options.model, {
+  await using engine = await loadEngine(options.model, {
     ...toEngineOptions(options),
     maxNumSeqs: MAX_IN_FLIGHT,
     maxBatchSize: MAX_IN_FLIGHT,
     // All that will come is there already.
     maxWaitMs: 0,
-    onProgress: loadingProgress('loading'),
     signal,
   });
   const windowOptions = resolveWindows(engine, options);

@@ -1,14 +1,13 @@
 /** `quern run`: continues a prompt and streams the text. */
 import type { Command } from 'commander';
-import { Engine } from '../../engine/engine.ts';
 import type { GenerationResult } from '../../engine/requests/generation-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
+import { loadEngine } from '../load-engine.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { readStdin } from '../stdin.ts';
 import { note, print, printJson } from '../terminal.ts';
-import { withProgress } from '../write-progress.ts';
 
 interface RunOptions extends ModelOptions, SamplingFlags {
   readonly echo: boolean;
@@ -44,10 +43,12 @@ async function run(prompt: string, options: RunOptions, isDefault: (flag: string
   const signal = interruptSignal();
   const sampling = toSamplingOptions(options, isDefault);
   const loadStart = performance.now();
-  await using engine = await withProgress('loading', (onProgress) =>
+  await using engine = await loadEngine(options.model, {
+    ...toEngineOptions(options),
     // One request at a time needs little memory for its neighbours.
-    Engine.load(options.model, { ...toEngineOptions(options), maxNumSeqs: 1, onProgress, signal }),
-  );
+    maxNumSeqs: 1,
+    signal,
+  });
   const loadMs = performance.now() - loadStart;
   const stream = engine.generate(prompt, { ...sampling, parseSpecial: options.parseSpecial ?? false, signal });
   if (!options.json) {

@@ -97,13 +97,14 @@ describe('answers', () => {
       { prompt: 'The sea', temperature: 0, max_tokens: 6 },
       { prompt: 'The sea', seed: 9 },
       { prompt: [0, 1739, 328], max_tokens: 3, n: 2, logprobs: 1, id: 7 },
+      { messages: [{ role: 'user', content: 'The sea' }], max_tokens: 2 },
     ];
     const out = folder.at('options-out.jsonl');
     const { code } = await runCli(['batch', '-', '--out', out, ...MODEL, '-n', '4', '--seed', '1', '--in-order'], {
       stdin: jsonl(lines),
     });
     expect(code).toBe(0);
-    const [greedy, seeded, choices] = await readRecords(out);
+    const [greedy, seeded, choices, chat] = await readRecords(out);
     const run = async (...args: string[]) =>
       (await runCli(['run', ...MODEL, '-q', '--no-echo', ...args, 'The sea'])).stdout;
     expect(greedy!.text).toBe(await run('--temperature', '0', '-n', '6'));
@@ -111,6 +112,8 @@ describe('answers', () => {
     expect(choices).toMatchObject({ id: 7, index: 2 });
     expect(choices!.choices).toHaveLength(2);
     expect(choices!.logprobs).toHaveLength(3);
+    expect(chat).toMatchObject({ index: 3, finish_reason: 'length', usage: { completion_tokens: 2 } });
+    expect(chat!.usage!.prompt_tokens).toBeGreaterThan(greedy!.usage!.prompt_tokens!);
   });
 });
 
@@ -150,7 +153,7 @@ describe('a line that cannot be answered', () => {
     expect(messages[1]).toMatch(/line 2 at byte 36: is not JSON: "not json"/);
     expect(messages[2]).toMatch(/unknown option "temp"; did you mean temperature/);
     expect(messages[4]).toMatch(/has the id "a" that line 5 has already/);
-    expect(messages[5]).toMatch(/has no "prompt"/);
+    expect(messages[5]).toMatch(/has no "prompt" and no "messages"/);
   });
 
   it('is tried again, and may have been mended meanwhile; the others are not', async () => {

@@ -15,7 +15,7 @@ const RESULT: GenerationResult = {
 
 function line(index: number): BatchLine {
   const place = { index, byteOffset: 0, id: undefined, key: `#${index}`, inputHash: 'h', isDuplicate: false };
-  return { ...place, request: { prompt: String(index), options: {} } };
+  return { ...place, request: { input: { prompt: String(index) }, options: {} } };
 }
 
 /** An engine that answers after a while, and counts. */
@@ -31,6 +31,9 @@ function setUp(overrides: Partial<BatchRunParts> & { answer?: (prompt: string) =
   const answer = overrides.answer ?? (async (prompt) => delay(Number(prompt) % 3, RESULT));
   const parts: BatchRunParts = {
     engine: {
+      chat: () => {
+        throw new Error('no messages here');
+      },
       generate: (prompt) => {
         seen.mostRunning = Math.max(seen.mostRunning, ++seen.running);
         const result = answer(prompt as string).finally(() => seen.running--);
