@@ -8,6 +8,9 @@ import type { Scheduler } from './scheduler/scheduler.ts';
 import type { SchedulerOutput } from './scheduler/scheduler-output.ts';
 import type { TimerClock } from './util/clock.ts';
 
+/** How long sampling may keep the calling thread at a time, in ms. */
+const MAX_TURN_MS = 4;
+
 export interface StepLoopParts {
   readonly scheduler: Scheduler;
   readonly executor: Executor;
@@ -84,12 +87,19 @@ export class StepLoop {
   }
 
   async #step(output: SchedulerOutput): Promise<void> {
-    const { scheduler, executor, blockSize, vocabSize, hiddenSize } = this.#parts;
+    const { scheduler, executor, clock, blockSize, vocabSize, hiddenSize } = this.#parts;
     try {
       const policy = freezePolicy(output, this.#parts.policy);
       const result = await executor.execute(buildBatch(output, blockSize, policy));
       const sampled = new Map<number, readonly number[]>();
-      for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) this.#take(rows, sampled);
+      let turnMs = clock.nowMs();
+      for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) {
+        this.#take(rows, sampled);
+        // Sampling from a large vocabulary takes milliseconds per sequence: the host's event loop gets its turns.
+        if (clock.nowMs() - turnMs < MAX_TURN_MS) continue;
+        await nextTurn();
+        turnMs = clock.nowMs();
+      }
       scheduler.update(output, sampled);
     } catch (error) {
       scheduler.failStep(output, asError(error));

@@ -2,7 +2,7 @@
 import { open } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { resolveMaxModelLen } from '../../engine/engine-options.ts';
-import { ContextLengthError, FileAccessError, InvalidArgumentError } from '../../engine/errors.ts';
+import { AbortError, ContextLengthError, FileAccessError, InvalidArgumentError } from '../../engine/errors.ts';
 import { createBackend } from '../../engine/kernels/backend-registry.ts';
 import { loadModel } from '../../engine/loader/load-model.ts';
 import { scoreTokens } from '../../engine/runner/single-sequence.ts';
@@ -54,7 +54,7 @@ async function logits(options: LogitsOptions): Promise<void> {
     let numRows = 0;
     try {
       for await (const { rows, next } of scoreTokens(model, options)) {
-        signal.throwIfAborted();
+        if (signal.aborted) throw new AbortError(signal.reason);
         await file?.write(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
         numRows += rows.length / vocabSize;
         if (next !== undefined) generated.push(next);
