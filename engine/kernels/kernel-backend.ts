@@ -45,6 +45,10 @@ export interface KernelBackend extends KernelOps {
   /** Resolves to the values of an f32 tensor, after every op called before. */
   download(tensor: Tensor): Promise<Float32Array>;
 
+  /** The values of an f32 tensor in place, where the backend's memory is the host's: nothing is copied, and an op that
+   * writes to the tensor changes them. Wait for `sync` first. */
+  view?(tensor: Tensor): Float32Array;
+
   /** Fills `target` with a KV tensor's bytes from `byteOffset`, as every op called before leaves them; what is called
    * after it does not show. Entry b of the outermost dimension, a page, takes the bytes b * P to (b + 1) * P with
    * P = byteLength / shape[0]; how they lie inside is the backend's own affair.

@@ -28,7 +28,8 @@ export interface ForwardBatch {
   readonly blockCopies: Int32Array;
 }
 
-/** What a step gives back, row by row in the order of the lists that asked for it. */
+/** What a step gives back, row by row in the order of the lists that asked for it. May lie in the memory that the next
+ * step writes to. */
 export interface StepResult {
   /** [logitRows.length, vocabSize] */
   readonly logits: Float32Array;

@@ -34,7 +34,7 @@ export function uploadBatch(backend: KernelBackend, memory: ModelMemory, batch: 
   }
 }
 
-/** Resolves when every op of the step has run. */
+/** Resolves when every op of the step has run. Logits are large, so they are not copied where that can be avoided. */
 export async function downloadResult(
   backend: KernelBackend,
   memory: ModelMemory,
@@ -42,7 +42,9 @@ export async function downloadResult(
 ): Promise<StepResult> {
   const { logits, logprobs, hiddenStates } = memory.activations;
   const take = async (tensor: Tensor, numRows: number): Promise<Float32Array> =>
-    numRows === 0 ? new Float32Array(0) : backend.download(tensor.slice(0, numRows));
+    numRows === 0
+      ? new Float32Array(0)
+      : (backend.view?.(tensor.slice(0, numRows)) ?? backend.download(tensor.slice(0, numRows)));
   await backend.sync();
   return {
     logits: await take(logits, batch.logitRows.length),

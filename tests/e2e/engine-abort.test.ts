@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AbortError, EngineClosedError, RequestTimeoutError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
 import type { SequenceEvent } from '../../engine/scheduler/sequence-events.ts';
+import { systemClock } from '../../engine/util/clock.ts';
 import { EngineHarness, type HarnessOptions, holdNextStep } from '../helpers/engine-harness.ts';
 import { rejection } from '../helpers/rejection.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
@@ -183,6 +184,27 @@ describe('at every moment', () => {
     // Some twenty events, preemptions among them.
     expect(abortAt).toBeGreaterThan(15);
     expect(numPreemptions).toBeGreaterThan(0);
+    expect(await harness.close()).toBeUndefined();
+  });
+
+  // With this clock the step loop thinks that sampling takes long and gives the event loop a turn after every row.
+  it('an abort in any turn of the event loop, between two rows that are sampled too', async () => {
+    let nowMs = 0;
+    const clock = { ...systemClock, nowMs: () => (nowMs += 50) };
+    const harness = await EngineHarness.load(path(), { ...CROWDED, clock });
+    let hasAbortedInTime = true;
+    for (let turns = 0; hasAbortedInTime; turns++) {
+      const controller = new AbortController();
+      const outcomes = sendAll(harness, [undefined, controller.signal]);
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      controller.abort();
+      const [first, second, third] = await outcomes;
+      expect([first, third]).toEqual([alone[0], alone[2]]);
+      hasAbortedInTime = second instanceof AbortError;
+      if (!hasAbortedInTime) expect(second).toEqual(alone[1]);
+      expect(harness.findLeak()).toBeUndefined();
+      if (!hasAbortedInTime) expect(turns).toBeGreaterThan(30);
+    }
     expect(await harness.close()).toBeUndefined();
   });
 

@@ -102,7 +102,7 @@ describe('every request gets, bit for bit, what it gets alone', () => {
   const threaded = backends.flatMap((backend) => [1, 2, 3].map((numThreads) => ({ backend, numThreads })));
   it.each(threaded)('on $numThreads worker threads ($backend)', async ({ backend, numThreads }) => {
     const path = folder.at(`${backend}-${numThreads}.gguf`);
-    await writeTinyModel(path, { ...TINY, seed: numThreads, numKvHeads: 2, headDim: 6, slidingWindow: 23 });
+    await writeTinyModel(path, { ...TINY, seed: numThreads, numKvHeads: 2, slidingWindow: 23 });
     const alone = await EngineHarness.load(path, { ...ALONE_OPTIONS, backend });
     const harness = await EngineHarness.load(path, {
       ...ALONE_OPTIONS,

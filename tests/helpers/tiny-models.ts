@@ -63,7 +63,7 @@ export async function writeTinyModel(path: string, shape: TinyModelShape = TINY)
 
 /** Shapes at random. Rows of quantized formats are whole quant blocks; all others may have odd sizes. */
 export function tinyModelShapes(contextLength: number): fc.Arbitrary<TinyModelShape> {
-  return fc.constantFrom<FloatDType>('f32', 'f16', 'q8_0', 'q4_0').chain((dtype) => {
+  return fc.constantFrom<FloatDType>('f32', 'f16', 'bf16', 'q8_0', 'q4_0').chain((dtype) => {
     const { blockSize } = quantFormat(dtype);
     const rows = (max: number): fc.Arbitrary<number> =>
       blockSize === 1

@@ -110,10 +110,14 @@ export class ReferenceBackend implements KernelBackend {
   }
 
   async download(tensor: Tensor): Promise<Float32Array> {
+    return new Float32Array(this.view(tensor));
+  }
+
+  view(tensor: Tensor): Float32Array {
     this.#expectOpen();
     this.#expectOwned('download tensor', tensor);
     if (tensor.dtype !== 'f32') throw new UnsupportedError(`download of ${tensor.dtype}`, 'only f32 tensors are read');
-    return new Float32Array(floatsOf(tensor));
+    return floatsOf(tensor);
   }
 
   async readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void> {

@@ -168,8 +168,18 @@ export class WasmBackend implements KernelBackend {
     if (tensor.dtype !== 'f32') throw new UnsupportedError(`download of ${tensor.dtype}`, 'only f32 tensors are read');
     const packing = packingOf(tensor);
     if (packing !== undefined) return unpackRows(this.#machine, tensor as Tensor<WasmBuffer>, packing);
+    return new Float32Array(this.view(tensor));
+  }
+
+  /** @throws UnsupportedError for another dtype, or a weight that was packed */
+  view(tensor: Tensor): Float32Array {
+    this.#expectOpen();
+    this.#expectOwned('view tensor', tensor);
+    if (tensor.dtype !== 'f32' || packingOf(tensor) !== undefined) {
+      throw new UnsupportedError(`a view of ${tensor}`, 'only f32 tensors that are not packed can be seen in place');
+    }
     const start = addressOf(tensor) / 4;
-    return new Float32Array(this.#machine.memory.floats.subarray(start, start + tensor.numElements));
+    return this.#machine.memory.floats.subarray(start, start + tensor.numElements);
   }
 
   async readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void> {
