@@ -1,18 +1,12 @@
 /** The wasm backend: kernels generated at start, over one shared WebAssembly memory of at most 4 GiB. Ops run at once on
  * the calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
-import {
-  EngineClosedError,
-  InvalidArgumentError,
-  OutOfMemoryError,
-  QuernError,
-  ShapeError,
-  UnsupportedError,
-} from '../../errors.ts';
-import { type DType, FLOAT_DTYPES, type FloatDType, INTEGER_DTYPES, isFloatDType } from '../../tensor/dtype.ts';
+import { EngineClosedError, InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../errors.ts';
+import type { DType, FloatDType } from '../../tensor/dtype.ts';
 import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
 import { byteLengthOf } from '../../tensor/storage.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
+import { checkAllocation, checkUpload, supportsWhatFits } from '../check-memory.ts';
 import type { FeatureState, KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { WHOLE } from '../part.ts';
@@ -78,13 +72,7 @@ export class WasmBackend implements KernelBackend {
   }
 
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
-    try {
-      checkArgs(op, args);
-      return true;
-    } catch (error) {
-      if (error instanceof QuernError) return error.message;
-      throw error;
-    }
+    return supportsWhatFits(op, args);
   }
 
   /** Whether kernels run the op on these arguments, rather than the reference. */
@@ -100,13 +88,7 @@ export class WasmBackend implements KernelBackend {
 
   allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose): Tensor<WasmBuffer> {
     this.#expectOpen();
-    if (!isFloatDType(dtype) && !(INTEGER_DTYPES as readonly string[]).includes(dtype)) {
-      throw new UnsupportedError(`dtype ${dtype}`, `it must be ${[...FLOAT_DTYPES, ...INTEGER_DTYPES].join(', ')}`);
-    }
-    if (!Object.hasOwn(this.#usage, purpose)) {
-      throw new InvalidArgumentError('purpose', `must be ${Object.keys(this.#usage).join(', ')}, got ${purpose}`);
-    }
-    checkShape(shape);
+    checkAllocation(dtype, shape, purpose, this.#usage);
     const buffer = this.#newBuffer(byteLengthOf(dtype, shape), purpose, `${purpose} ${dtype}${formatShape(shape)}`);
     return new Tensor(dtype, shape, buffer);
   }
@@ -151,13 +133,7 @@ export class WasmBackend implements KernelBackend {
   upload(tensor: Tensor, values: Float32Array | Int32Array): void {
     this.#expectOpen();
     this.#expectOwned('upload tensor', tensor);
-    const dtype = values instanceof Float32Array ? 'f32' : 'i32';
-    if (tensor.dtype !== dtype) {
-      throw new InvalidArgumentError('upload values', `${values.constructor.name} does not fit a tensor of ${tensor}`);
-    }
-    if (values.length > tensor.numElements) {
-      throw new ShapeError('upload', `at most the ${tensor.numElements} values of ${tensor}`, `${values.length}`);
-    }
+    const dtype = checkUpload(tensor, values);
     const { floats, ints } = this.#machine.memory;
     (dtype === 'f32' ? floats : ints).set(values, addressOf(tensor) / 4);
   }
