@@ -36,7 +36,7 @@ const imports = readImports();
 function readImports(): ReadonlyMap<string, readonly string[]> {
   const files = ['engine', 'formats', 'cli'].flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
-      .filter((name) => name.endsWith('.ts'))
+      .filter((name) => /\.c?ts$/.test(name))
       .map((name) => join(folder, name)),
   );
   return new Map(

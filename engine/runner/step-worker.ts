@@ -1,5 +1,5 @@
-/** The code of a worker thread: attaches to the model's shared memory once, then runs its part of each step. Piscina
- * calls the default export. */
+/** The code of a worker thread: attaches to the model's shared memory once, then runs its part of each step. Loaded
+ * through `step-worker-entry.cts`. */
 import { workerData } from 'piscina';
 import { attachWorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
 import { findModelFamily } from '../model/model-registry.ts';
@@ -27,7 +27,9 @@ const barrier = new Barrier(numThreads, barrierBuffer);
 const backend = attachWorkerBackend(message);
 const model = decodePlan(plan, findModelFamily(plan.config.architecture), backend.codec);
 
-export default function runPart({ part, size }: StepTask): void {
+/** Does one part of a step, op by op, meeting the other workers after each. Piscina calls it for every task.
+ * @throws BarrierPoisonedError when another worker failed; what an op threw, after freeing the others. */
+export function runPart({ part, size }: StepTask): void {
   try {
     if (size === undefined) {
       barrier.wait();

@@ -20,7 +20,7 @@ import { type StepModel, stepSizeOf } from './step-program.ts';
 import type { StepTask, StepWorkerData } from './step-worker.ts';
 
 /** The worker's file lies beside this one, as source in a checkout and compiled in the package. */
-const WORKER_URL = new URL(import.meta.url.endsWith('.ts') ? './step-worker.ts' : './step-worker.js', import.meta.url);
+const WORKER_URL = new URL(`./step-worker-entry.${import.meta.url.endsWith('.ts') ? 'cts' : 'cjs'}`, import.meta.url);
 
 /** A task without work. The workers meet at the barrier, so it is done when all of them have loaded their code. */
 const WARM_UP: StepTask = { part: -1 };
