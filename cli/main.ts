@@ -1,10 +1,11 @@
 /** The `quern` command: one verb per file under `commands/`. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { QuernError } from '../engine/errors.ts';
 import { addBatchCommand } from './commands/batch.ts';
+import { addBenchCommand } from './commands/bench.ts';
 import { addChatCommand } from './commands/chat.ts';
 import { addDetokenizeCommand } from './commands/detokenize.ts';
+import { addDoctorCommand } from './commands/doctor.ts';
 import { addInspectCommand } from './commands/inspect.ts';
 import { addLogitsCommand } from './commands/logits.ts';
 import { addPerplexityCommand } from './commands/perplexity.ts';
@@ -13,6 +14,7 @@ import { addRunCommand } from './commands/run.ts';
 import { addSynthCommand } from './commands/synth.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
+import { packageVersion } from './package-version.ts';
 import { printable } from './printable.ts';
 import { endQuietlyOnClosedPipe, note } from './terminal.ts';
 
@@ -38,6 +40,8 @@ export function buildProgram(): Command {
   addChatCommand(program);
   addBatchCommand(program);
   addPerplexityCommand(program);
+  addBenchCommand(program);
+  addDoctorCommand(program);
   addInspectCommand(program);
   addTokenizeCommand(program);
   addDetokenizeCommand(program);
@@ -57,10 +61,4 @@ function report(error: unknown): number {
   if (QuernError.isInstance(error)) note(`quern: ${printable(error.message)}`);
   else note(`quern: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return code;
-}
-
-function packageVersion(): string {
-  // One folder higher in the compiled package.
-  const path = import.meta.url.endsWith('.ts') ? '../package.json' : '../../package.json';
-  return (JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as { version: string }).version;
 }

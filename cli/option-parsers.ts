@@ -20,11 +20,14 @@ export function decimalNumber(text: string): number {
   return value;
 }
 
-/** `1,403,407` as token ids. */
-export function tokenIdList(text: string): number[] {
-  const parse = wholeNumber(0, 2 ** 31 - 1);
-  return text.split(',').map((part) => parse(part.trim()));
+/** `1,4,16` as whole numbers within bounds. */
+export function wholeNumberList(min: number, max?: number): (text: string) => number[] {
+  const parse = wholeNumber(min, max);
+  return (text) => text.split(',').map((part) => parse(part.trim()));
 }
+
+/** `1,403,407` as token ids. */
+export const tokenIdList = wholeNumberList(0, 2 ** 31 - 1);
 
 /** Gathers a repeated option into a list. */
 export function collect(text: string, previous: string[] | undefined): string[] {

@@ -6,7 +6,17 @@
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 export function printable(text: string): string {
-  return text.replace(UNPRINTABLE, (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`);
+  return text.replace(UNPRINTABLE, escaped);
+}
+
+/** Running text with its line feeds and tabs: only the controls, which a terminal obeys, become visible. What joins or
+ * directs letters is part of many languages and stays. */
+export function visibleControls(text: string): string {
+  return text.replace(/[^\P{Cc}\n\t]/gu, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u{${character.codePointAt(0)!.toString(16)}}`;
 }
 
 /** A value as JSON that any terminal can show. JSON.stringify escapes the controls below U+0020; the rest that it leaves as
@@ -14,8 +24,8 @@ export function printable(text: string): string {
 export function printableJson(value: unknown): string {
   const text = JSON.stringify(value, (_key, item) => (typeof item === 'bigint' ? item.toString() : item));
   return text.replace(UNPRINTABLE, (character) => {
-    let escaped = '';
-    for (let i = 0; i < character.length; i++) escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
-    return escaped;
+    let units = '';
+    for (let i = 0; i < character.length; i++) units += `\\u${character.charCodeAt(i).toString(16).padStart(4, '0')}`;
+    return units;
   });
 }

@@ -1,5 +1,9 @@
 /** Reads stdin, whole or line by line. */
-import { createInterface } from 'node:readline';
+import { FormatError } from '../engine/errors.ts';
+import { byteLines } from './byte-lines.ts';
+
+/** Far beyond any context, and yet held in memory with ease. */
+const MAX_LINE_BYTES = 2 ** 24;
 
 export async function readStdin(): Promise<string> {
   process.stdin.setEncoding('utf8');
@@ -8,7 +12,26 @@ export async function readStdin(): Promise<string> {
   return text;
 }
 
-/** Lines without their ends; an empty last line is none. */
-export function stdinLines(): AsyncIterable<string> {
-  return createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+/** Lines of UTF-8 without their ends, as they come in. A line ends at a line feed, or a carriage return and a line feed:
+ * U+2028 and its like, at which some readers split, are part of a text. An empty last line is none.
+ * @throws FormatError for a line that is not UTF-8 or longer than `maxBytes`, naming it */
+export async function* textLines(
+  input: AsyncIterable<Uint8Array>,
+  maxBytes = MAX_LINE_BYTES,
+): AsyncGenerator<string, void, void> {
+  for await (const { index, byteOffset, bytes } of byteLines(input, maxBytes, { endsAtLongLine: true })) {
+    const fail = (problem: string): FormatError =>
+      new FormatError({ file: 'stdin', byteOffset, field: `line ${index + 1}` }, problem);
+    if (bytes === undefined) throw fail(`is longer than ${maxBytes} bytes`);
+    // A byte order mark is one at the start only; elsewhere it is text.
+    yield decode(bytes, index > 0, fail).replace(/\r$/, '');
+  }
+}
+
+function decode(bytes: Uint8Array, ignoreBOM: boolean, fail: (problem: string) => FormatError): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM }).decode(bytes);
+  } catch {
+    throw fail('is not valid UTF-8');
+  }
 }

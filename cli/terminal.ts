@@ -2,10 +2,17 @@
  * closed pipe into a quiet end of the process. */
 import { once } from 'node:events';
 import { EXIT } from './exit-codes.ts';
+import { visibleControls } from './printable.ts';
 
 /** Writes to stdout; resolves when more may be written. */
 export async function print(text: string): Promise<void> {
   if (!process.stdout.write(text)) await once(process.stdout, 'drain');
+}
+
+/** Text of a model's: as it is into a pipe or a file. On a terminal its escape sequences would be obeyed, so they are shown
+ * instead. */
+export async function showText(text: string): Promise<void> {
+  await print(process.stdout.isTTY ? visibleControls(text) : text);
 }
 
 export async function printLine(text: string): Promise<void> {

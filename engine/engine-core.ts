@@ -60,7 +60,7 @@ export class EngineCore {
     });
     const policy: RowPolicy = {
       rowsWanted: (id) => this.#active.get(id)!.handler.rowsWanted,
-      promptOf: (id) => this.#active.get(id)!.handler.sequence,
+      promptOf: (id) => this.#active.get(id)!.handler.scoredText!,
     };
     this.#loop = new StepLoop({
       scheduler: this.#scheduler,
@@ -93,6 +93,14 @@ export class EngineCore {
     for (const { id } of sequences) this.#scheduler.abort(id, reason);
     // A listener that ends all sequences of a step before it starts leaves the loop without one, though others wait.
     this.#loop.wake();
+  }
+
+  /** Ends a sequence on behalf of its request, which may not have been submitted yet: it counts all the same. */
+  giveUp(sequence: Sequence, how: 'aborted' | 'timedOut', reason?: unknown): void {
+    const { id } = sequence;
+    const isKnown = how === 'timedOut' ? this.#scheduler.expire(id) : this.#scheduler.abort(id, reason);
+    if (isKnown) this.#loop.wake();
+    else if (!sequence.isFinished) this.#metrics.onEvent(how, sequence, this.#clock.nowMs());
   }
 
   /** Runs `task` while no step is in flight. */

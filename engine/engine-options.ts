@@ -3,8 +3,9 @@ import { InvalidArgumentError } from './errors.ts';
 import { KV_DTYPES, type KvDType } from './kvcache/kv-cache-storage.ts';
 import type { LoadProgress } from './loader/load-weights.ts';
 import type { SequenceListener } from './scheduler/sequence-events.ts';
-import type { TimerClock } from './util/clock.ts';
+import { systemClock, type TimerClock } from './util/clock.ts';
 import { availableThreads } from './util/cpu-quota.ts';
+import { checkWholeNumber, describe, OptionReader } from './util/option-reader.ts';
 
 export interface EngineOptions {
   /** Which kernels compute: a name that `quern/kernels` lists, or 'auto' for the fastest that runs here. Default 'auto'. */
@@ -34,17 +35,18 @@ export interface EngineOptions {
   readonly maxNumSeqs?: number;
   /** Prompt tokens of one sequence in one step. Minimum 1. Default 256, or `maxNumBatchedTokens` where that is less. */
   readonly maxPrefillChunk?: number;
-  /** Requests that may wait. Minimum 1. Default 1024. */
+  /** Sequences that may wait: a request counts as its `n`. When none waits, any request may. The same number of scoring
+   * and embedding requests may wait for their batch. Minimum 1. Default 1024. */
   readonly maxNumQueuedRequests?: number;
-  /** Tokens of all waiting requests. Minimum 1. Default: no bound. */
+  /** Tokens of all waiting sequences. When none waits, any request may. Minimum 1. Default: no bound. */
   readonly maxNumQueuedTokens?: number;
   /** Scoring and embedding requests computed together. Minimum 1. Default 32. */
   readonly maxBatchSize?: number;
-  /** How long such a request may wait for others while none is computed, in ms. Minimum 0. Default 100. */
+  /** How long such a request may wait for others while none is computed, in ms. From 0 to 2^31 - 1. Default 100. */
   readonly maxWaitMs?: number;
   /** Who runs first: 'fcfs' by arrival; 'priority' by the requests' `priority`, with ageing. Default 'fcfs'. */
   readonly schedulingPolicy?: 'fcfs' | 'priority';
-  /** With 'priority': waiting so long counts as one level, in ms. Above 0. Default 1000. */
+  /** With 'priority': waiting so long counts as one level, in ms. Above 0, at most 1e9. Default 1000. */
   readonly priorityAgeingMs?: number;
   /** Reuse keys and values of equal prompt beginnings. Default true. */
   readonly enablePrefixCaching?: boolean;
@@ -65,85 +67,17 @@ const DEFAULT_KV_CACHE_BYTES = 2 ** 30;
 const MAX_THREADS = 256;
 
 /** Options with defaults filled in, as far as they do not depend on the model. */
-export interface ResolvedEngineOptions {
-  readonly backend: string;
-  readonly numThreads: number;
-  readonly kvDtype: KvDType;
-  readonly blockSize: number;
-  readonly maxNumBatchedTokens: number;
-  readonly maxNumSeqs: number;
-  readonly maxPrefillChunk: number;
+export interface ResolvedEngineOptions extends Required<Omit<EngineOptions, OptionalName>> {
+  /** Undefined: see `resolveMaxModelLen` and `resolveNumBlocks`. */
+  readonly maxModelLen: number | undefined;
+  readonly kvCacheBytes: number | undefined;
+  readonly tokenizerPath: string | undefined;
+  readonly onProgress: EngineOptions['onProgress'] | undefined;
+  readonly onSequenceEvent: SequenceListener | undefined;
+  readonly signal: AbortSignal | undefined;
 }
 
-/** @throws InvalidArgumentError naming the option */
-export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOptions {
-  refuseUnknown(options);
-  const maxNumSeqs = wholeNumber(options, 'maxNumSeqs', { fallback: 64, min: 1 });
-  const maxNumBatchedTokens = wholeNumber(options, 'maxNumBatchedTokens', {
-    fallback: Math.max(512, maxNumSeqs),
-    min: maxNumSeqs,
-  });
-  const kvDtype = options.kvDtype ?? 'f32';
-  oneOf('kvDtype', kvDtype, KV_DTYPES);
-  oneOf('numerics', options.numerics ?? 'fast', ['fast', 'portable']);
-  oneOf('revectorize', options.revectorize ?? 'auto', ['auto', 'off']);
-  oneOf('schedulingPolicy', options.schedulingPolicy ?? 'fcfs', ['fcfs', 'priority']);
-  return {
-    backend: options.backend ?? 'auto',
-    numThreads: wholeNumber(options, 'numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
-    kvDtype,
-    blockSize: wholeNumber(options, 'blockSize', { fallback: 16, min: 1, max: 4096 }),
-    maxNumBatchedTokens,
-    maxNumSeqs,
-    maxPrefillChunk: wholeNumber(options, 'maxPrefillChunk', {
-      fallback: Math.min(256, maxNumBatchedTokens),
-      min: 1,
-      max: maxNumBatchedTokens,
-    }),
-  };
-}
-
-/** @throws InvalidArgumentError when the model cannot reach so far */
-export function resolveMaxModelLen(options: EngineOptions, contextLength: number): number {
-  const fallback = Math.min(contextLength, DEFAULT_MAX_MODEL_LEN);
-  return wholeNumber(options, 'maxModelLen', { fallback, min: 1, max: contextLength });
-}
-
-/** Blocks in the pool, the null block included.
- * @throws InvalidArgumentError when `kvCacheBytes` cannot hold one sequence of `maxModelLen` */
-export function resolveNumBlocks(
-  options: EngineOptions,
-  sizes: { readonly blocksPerSeq: number; readonly bytesPerBlock: number; readonly maxNumSeqs: number },
-): number {
-  const { blocksPerSeq, bytesPerBlock, maxNumSeqs } = sizes;
-  const min = (blocksPerSeq + 1) * bytesPerBlock;
-  const wanted = (blocksPerSeq * maxNumSeqs + 1) * bytesPerBlock;
-  const fallback = Math.max(min, Math.min(wanted, DEFAULT_KV_CACHE_BYTES));
-  return Math.floor(wholeNumber(options, 'kvCacheBytes', { fallback, min }) / bytesPerBlock);
-}
-
-type NumberOption = {
-  [K in keyof EngineOptions]-?: NonNullable<EngineOptions[K]> extends number ? K : never;
-}[keyof EngineOptions];
-
-function wholeNumber(
-  options: EngineOptions,
-  name: NumberOption,
-  range: { readonly fallback: number; readonly min: number; readonly max?: number },
-): number {
-  const value = options[name] ?? range.fallback;
-  const max = range.max ?? Number.MAX_SAFE_INTEGER;
-  if (!Number.isSafeInteger(value) || value < range.min || value > max) {
-    const upTo = range.max === undefined ? '' : ` to ${range.max}`;
-    throw new InvalidArgumentError(name, `must be a whole number from ${range.min}${upTo}, got ${value}`);
-  }
-  return value;
-}
-
-function oneOf(name: keyof EngineOptions, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return;
-  throw new InvalidArgumentError(name, `must be one of ${allowed.join(', ')}, got ${value}`);
-}
+type OptionalName = 'maxModelLen' | 'kvCacheBytes' | 'tokenizerPath' | 'onProgress' | 'onSequenceEvent' | 'signal';
 
 const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   backend: true,
@@ -171,12 +105,78 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   clock: true,
 };
 
-function refuseUnknown(options: EngineOptions): void {
-  const unknown = Object.keys(options).find((name) => !Object.hasOwn(NAMES, name));
-  if (unknown !== undefined) {
-    throw new InvalidArgumentError(
-      unknown,
-      `is not an option of the engine; known are ${Object.keys(NAMES).join(', ')}`,
-    );
-  }
+/** Everything that can be said about the options without the model.
+ * @throws InvalidArgumentError naming the option */
+export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOptions {
+  const reader = new OptionReader('engine options', options, Object.keys(NAMES));
+  return {
+    backend: reader.string('backend', 'auto'),
+    numerics: reader.oneOf('numerics', ['fast', 'portable'], 'fast'),
+    revectorize: reader.oneOf('revectorize', ['auto', 'off'], 'auto'),
+    numThreads: reader.wholeNumber('numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
+    maxModelLen: reader.wholeNumber('maxModelLen', { fallback: undefined, min: 1 }),
+    kvDtype: reader.oneOf('kvDtype', KV_DTYPES, 'f32'),
+    kvCacheBytes: reader.wholeNumber('kvCacheBytes', { fallback: undefined, min: 1 }),
+    blockSize: reader.wholeNumber('blockSize', { fallback: 16, min: 1, max: 4096 }),
+    ...readScheduling(reader),
+    enablePrefixCaching: reader.boolean('enablePrefixCaching', true),
+    tokenizerPath: reader.string('tokenizerPath', undefined),
+    onProgress: reader.callback('onProgress'),
+    onSequenceEvent: reader.callback('onSequenceEvent'),
+    signal: reader.signal('signal'),
+    clock: readClock(reader.raw('clock')),
+  };
+}
+
+function readScheduling(reader: OptionReader) {
+  const maxNumSeqs = reader.wholeNumber('maxNumSeqs', { fallback: 64, min: 1 });
+  const maxNumBatchedTokens = reader.wholeNumber('maxNumBatchedTokens', {
+    fallback: Math.max(512, maxNumSeqs),
+    min: maxNumSeqs,
+  });
+  return {
+    maxNumSeqs,
+    maxNumBatchedTokens,
+    maxPrefillChunk: reader.wholeNumber('maxPrefillChunk', {
+      fallback: Math.min(256, maxNumBatchedTokens),
+      min: 1,
+      max: maxNumBatchedTokens,
+    }),
+    maxNumQueuedRequests: reader.wholeNumber('maxNumQueuedRequests', { fallback: 1024, min: 1 }),
+    maxNumQueuedTokens: reader.wholeNumber('maxNumQueuedTokens', { fallback: Number.MAX_SAFE_INTEGER, min: 1 }),
+    maxBatchSize: reader.wholeNumber('maxBatchSize', { fallback: 32, min: 1 }),
+    maxWaitMs: reader.number('maxWaitMs', { fallback: 100, min: 0, max: 2 ** 31 - 1 }),
+    schedulingPolicy: reader.oneOf('schedulingPolicy', ['fcfs', 'priority'], 'fcfs'),
+    priorityAgeingMs: reader.number('priorityAgeingMs', { fallback: 1000, min: 0, aboveMin: true, max: 1e9 }),
+  };
+}
+
+function readClock(value: unknown): TimerClock {
+  if (value === undefined) return systemClock;
+  const { nowMs, setTimer } = Object(value) as Partial<TimerClock>;
+  if (typeof nowMs === 'function' && typeof setTimer === 'function') return value as TimerClock;
+  throw new InvalidArgumentError('clock', `must have nowMs() and setTimer(), got ${describe(value)}`);
+}
+
+/** @throws InvalidArgumentError when the model cannot reach so far */
+export function resolveMaxModelLen(
+  { maxModelLen }: { readonly maxModelLen?: number | undefined },
+  contextLength: number,
+): number {
+  if (maxModelLen === undefined) return Math.min(contextLength, DEFAULT_MAX_MODEL_LEN);
+  return checkWholeNumber('maxModelLen', maxModelLen, { min: 1, max: contextLength });
+}
+
+/** Blocks in the pool, the null block included.
+ * @throws InvalidArgumentError when `kvCacheBytes` cannot hold one sequence of `maxModelLen` */
+export function resolveNumBlocks(
+  { kvCacheBytes }: { readonly kvCacheBytes?: number | undefined },
+  sizes: { readonly blocksPerSeq: number; readonly bytesPerBlock: number; readonly maxNumSeqs: number },
+): number {
+  const { blocksPerSeq, bytesPerBlock, maxNumSeqs } = sizes;
+  const min = (blocksPerSeq + 1) * bytesPerBlock;
+  const wanted = (blocksPerSeq * maxNumSeqs + 1) * bytesPerBlock;
+  const byDefault = Math.max(min, Math.min(wanted, DEFAULT_KV_CACHE_BYTES));
+  const numBytes = kvCacheBytes === undefined ? byDefault : checkWholeNumber('kvCacheBytes', kvCacheBytes, { min });
+  return Math.floor(numBytes / bytesPerBlock);
 }

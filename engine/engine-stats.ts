@@ -10,7 +10,7 @@ export interface EngineStats extends MetricsSnapshot {
   readonly features: Readonly<Record<string, FeatureState>>;
   /** Threads that compute; 0 when the caller's does. */
   readonly numThreads: number;
-  /** Sequences now. */
+  /** Sequences now; queued are also scoring and embedding requests that wait for their batch. */
   readonly numQueued: number;
   readonly numRunning: number;
   readonly numSteps: number;
@@ -29,13 +29,19 @@ export interface EngineStats extends MetricsSnapshot {
 
 export function summarizeStats(
   { scheduler, kvCache, metrics }: CoreStats,
-  { backend, numThreads }: { readonly backend: KernelBackend; readonly numThreads: number },
+  parts: {
+    readonly backend: KernelBackend;
+    readonly numThreads: number;
+    /** Requests that the scheduler does not know yet. */
+    readonly numCollected: number;
+  },
 ): EngineStats {
+  const { backend, numThreads, numCollected } = parts;
   return {
     backend: backend.name,
     features: backend.features ?? {},
     numThreads,
-    numQueued: scheduler.numWaiting,
+    numQueued: scheduler.numWaiting + numCollected,
     numRunning: scheduler.numRunning,
     numSteps: scheduler.numSteps,
     numPreemptions: scheduler.numPreemptions,

@@ -7,9 +7,9 @@
  * Turns prompts into sequences and results into answers; scheduling and computing are the core's business. */
 import { type ChatMessage, ConversationRenderer } from './chat/index.ts';
 import { EngineCore } from './engine-core.ts';
-import { type EngineOptions, resolveEngineOptions } from './engine-options.ts';
+import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './engine-options.ts';
 import { type EngineStats, summarizeStats } from './engine-stats.ts';
-import { AbortError, ContextLengthError, EngineClosedError, InvalidArgumentError } from './errors.ts';
+import { AbortError, EngineClosedError, InvalidArgumentError } from './errors.ts';
 import { closeLoaded, type LoadedEngine, loadEngine } from './load-engine.ts';
 import type { ModelConfig } from './model/model-config.ts';
 import type { PromptCacheHost } from './prompt-cache/prompt-cache-host.ts';
@@ -27,27 +27,34 @@ import { createChoices } from './requests/create-choices.ts';
 import {
   type ChatOptions,
   type GenerateOptions,
-  splitGenerateOptions,
-  withStops,
+  readChatOptions,
+  readGenerateOptions,
 } from './requests/generate-options.ts';
 import { GenerationStream } from './requests/generation-stream.ts';
 import {
   type Embedding,
   type EmbedOptions,
   PromptService,
+  readEmbedOptions,
+  readScoreOptions,
   type Score,
   type ScoreOptions,
 } from './requests/prompt-service.ts';
+import { checkRoom, encodePrompt, type Prompt, type PromptEncoding } from './requests/prompt-tokens.ts';
+import type { RequestSettings } from './requests/request-options.ts';
 import { Candidates } from './sampling/candidates.ts';
 import { randomSeed } from './sampling/random-seed.ts';
-import { resolveSamplingParams, type SamplingParams } from './sampling/sampling-params.ts';
+import type { SamplingParams } from './sampling/sampling-params.ts';
 import { fcfsOrder, priorityOrder } from './scheduler/request-queue.ts';
 import { Sequence } from './scheduler/sequence.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer/index.ts';
-import { systemClock, type TimerClock } from './util/clock.ts';
+import type { TimerClock } from './util/clock.ts';
+import { describe } from './util/option-reader.ts';
 
-/** A prompt as text, or as token ids that are used as they are. */
-export type Prompt = string | ArrayLike<number>;
+export type { Prompt };
+
+/** For texts that are read and not continued. */
+const WHOLE_TEXT: PromptEncoding = { addSpecial: true, parseSpecial: false };
 
 export class Engine implements AsyncDisposable {
   /** Positions a sequence may reach, in tokens. */
@@ -62,43 +69,35 @@ export class Engine implements AsyncDisposable {
   #nextSequenceId = 1;
   #closing: Promise<void> | undefined;
 
-  private constructor(loaded: LoadedEngine, options: EngineOptions) {
+  private constructor(loaded: LoadedEngine, options: ResolvedEngineOptions) {
     const { model, maxModelLen, executor, kvCache } = loaded;
+    const { clock, schedulingPolicy, priorityAgeingMs, onSequenceEvent } = options;
     this.maxModelLen = maxModelLen;
     this.#loaded = loaded;
-    this.#clock = options.clock ?? systemClock;
+    this.#clock = clock;
     this.#candidates = new Candidates(model.config.vocabSize);
-    this.#core = new EngineCore({
-      config: model.config,
-      executor,
-      kvCache,
-      clock: this.#clock,
-      schedulerOptions: {
-        ...resolveEngineOptions(options),
-        ...(options.maxNumQueuedRequests === undefined ? {} : { maxNumQueuedRequests: options.maxNumQueuedRequests }),
-        ...(options.maxNumQueuedTokens === undefined ? {} : { maxNumQueuedTokens: options.maxNumQueuedTokens }),
-        order: options.schedulingPolicy === 'priority' ? priorityOrder(options.priorityAgeingMs ?? 1000) : fcfsOrder,
-      },
-      onSequenceEvent: options.onSequenceEvent,
-    });
+    const order = schedulingPolicy === 'priority' ? priorityOrder(priorityAgeingMs) : fcfsOrder;
+    const schedulerOptions = { ...options, order };
+    this.#core = new EngineCore({ config: model.config, executor, kvCache, clock, schedulerOptions, onSequenceEvent });
     this.#promptService = new PromptService({
       core: this.#core,
-      clock: this.#clock,
+      clock,
       hiddenSize: model.config.hiddenSize,
-      maxBatchSize: options.maxBatchSize,
-      maxWaitMs: options.maxWaitMs,
+      batching: options,
       newSequenceId: () => this.#nextSequenceId++,
     });
   }
 
   /** Loads a model: a GGUF file (or any shard of one), or a Hugging Face folder with safetensors.
-   * @throws FileAccessError, FormatError, UnsupportedError, InvalidArgumentError for an option, OutOfMemoryError */
+   * @throws FileAccessError, FormatError, UnsupportedError, InvalidArgumentError for an option, OutOfMemoryError,
+   *   AbortError */
   static async load(path: string, options: EngineOptions = {}): Promise<Engine> {
-    const loaded = await loadEngine(path, options);
+    const resolved = resolveEngineOptions(options);
+    const loaded = await loadEngine(path, resolved);
     try {
-      return new Engine(loaded, options);
+      return new Engine(loaded, resolved);
     } catch (error) {
-      // An option that only the scheduler knows how to check.
+      // No option can do this any more, but want of memory can.
       await closeLoaded(loaded);
       throw error;
     }
@@ -117,8 +116,12 @@ export class Engine implements AsyncDisposable {
     return this.tokenizer.encode(text, { addSpecial: true, ...options });
   }
 
-  /** Token ids to text, without special tokens. */
+  /** Token ids to text, without special tokens.
+   * @throws InvalidArgumentError for what is no list of token ids */
   detokenize(tokenIds: Iterable<number>): string {
+    if (typeof Object(tokenIds)[Symbol.iterator] !== 'function') {
+      throw new InvalidArgumentError('tokenIds', `must be token ids, got ${describe(tokenIds)}`);
+    }
     return this.tokenizer.decode(tokenIds, { skipSpecial: true });
   }
 
@@ -127,41 +130,9 @@ export class Engine implements AsyncDisposable {
    * NonFiniteLogitsError or EngineClosedError.
    * @throws InvalidArgumentError for an option or a prompt that can never be valid */
   generate(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
-    const { request, encoding, sampling } = splitGenerateOptions(options);
-    const { signal, ...scheduling } = request;
-    const params = resolveSamplingParams(sampling);
-    const promptTokenIds = this.#encodePrompt(prompt, encoding);
-    const sequences: Sequence[] = [];
-    const stream = new GenerationStream(() => this.#core.abort(sequences));
-    try {
-      if (this.#closing !== undefined) throw new EngineClosedError();
-      if (signal?.aborted) throw new AbortError(signal.reason);
-      this.#checkLength(promptTokenIds.length, params);
-      const maxNewTokens = Math.min(params.maxTokens, this.maxModelLen - promptTokenIds.length);
-      for (let index = 0; index < params.n; index++) {
-        const forkOf = sequences[0];
-        sequences.push(
-          new Sequence({ id: this.#nextSequenceId++, promptTokenIds, maxNewTokens, forkOf, ...scheduling }),
-        );
-      }
-      const choices = createChoices(sequences, {
-        model: this.#loaded.model,
-        stream,
-        params,
-        seed: params.seed ?? randomSeed(),
-        candidates: this.#candidates,
-        clock: this.#clock,
-        maxModelLen: this.maxModelLen,
-        isContinuation: typeof prompt !== 'string' || prompt !== '',
-        abort: (others) => this.#core.abort(others),
-      });
-      this.#core.submit(choices);
-      if (signal !== undefined) this.#abortBySignal(signal, stream, sequences);
-    } catch (error) {
-      if (error instanceof InvalidArgumentError) throw error;
-      stream.fail(error);
-    }
-    return stream;
+    const { settings, encoding, params } = readGenerateOptions(options);
+    const isContinuation = typeof prompt !== 'string' || prompt !== '';
+    return this.#start(() => this.#encode(prompt, encoding), { settings, params, isContinuation });
   }
 
   /** Answers a conversation, written the way the model's own template says (see docs/chat.md). Nothing that a message holds
@@ -169,32 +140,30 @@ export class Engine implements AsyncDisposable {
    * The stream fails as that of `generate`.
    * @throws InvalidArgumentError for messages or options, UnsupportedError for a template that cannot be used */
   chat(messages: readonly ChatMessage[], options: ChatOptions = {}): GenerationStream {
-    const { tools, documents, addGenerationPrompt, variables, ...generation } = options;
-    const rendering = {
-      ...(tools === undefined ? {} : { tools }),
-      ...(documents === undefined ? {} : { documents }),
-      ...(addGenerationPrompt === undefined ? {} : { addGenerationPrompt }),
-      ...(variables === undefined ? {} : { variables }),
-    };
+    const { settings, rendering, params } = readChatOptions(options);
     this.#conversations ??= new ConversationRenderer(this.tokenizer);
     const { promptTokenIds, stop } = this.#conversations.render(messages, rendering);
-    return this.generate(promptTokenIds, { ...generation, stop: withStops(generation.stop, stop) });
+    return this.#start(() => this.#encode(promptTokenIds, WHOLE_TEXT), {
+      settings,
+      params: { ...params, stop: [...params.stop, ...stop] },
+      isContinuation: true,
+    });
   }
 
-  /** Log-probability of every token of a text, given those before it; the first has none.
-   * @throws ContextLengthError, QueueFullError, AbortError, WorkerCrashedError, EngineClosedError, InvalidArgumentError */
+  /** Log-probability of every token of a text, given those before it; the first has none. The text may have one token more
+   * than `maxModelLen`, as nothing is predicted from the last.
+   * @throws ContextLengthError, QueueFullError, RequestTimeoutError, AbortError, WorkerCrashedError, EngineClosedError,
+   *   InvalidArgumentError */
   async score(text: Prompt, options: ScoreOptions = {}): Promise<Score> {
-    const tokenIds = this.#encodePrompt(text, { addSpecial: true, parseSpecial: false });
-    this.#checkFits(tokenIds.length);
-    return this.#promptService.score(tokenIds, options);
+    const settings = readScoreOptions(options);
+    return this.#promptService.score(this.#encode(text, WHOLE_TEXT, this.maxModelLen + 1), settings);
   }
 
   /** One vector for a whole text.
-   * @throws ContextLengthError, QueueFullError, AbortError, WorkerCrashedError, EngineClosedError, InvalidArgumentError */
+   * @throws as `score` */
   async embed(text: Prompt, options: EmbedOptions = {}): Promise<Embedding> {
-    const tokenIds = this.#encodePrompt(text, { addSpecial: true, parseSpecial: false });
-    this.#checkFits(tokenIds.length);
-    return this.#promptService.embed(tokenIds, options);
+    const settings = readEmbedOptions(options);
+    return this.#promptService.embed(this.#encode(text, WHOLE_TEXT), settings);
   }
 
   /** Writes the keys and values of cached prompt beginnings to a file, most recently used first. Prompts can be read from
@@ -213,7 +182,11 @@ export class Engine implements AsyncDisposable {
 
   stats(): EngineStats {
     const { model, executor } = this.#loaded;
-    return summarizeStats(this.#core.stats(), { backend: model.backend, numThreads: executor.numThreads });
+    return summarizeStats(this.#core.stats(), {
+      backend: model.backend,
+      numThreads: executor.numThreads,
+      numCollected: this.#promptService.numCollected,
+    });
   }
 
   /** Ends every request with an EngineClosedError, waits for the step in flight, and gives all memory back. */
@@ -249,39 +222,55 @@ export class Engine implements AsyncDisposable {
     };
   }
 
-  #encodePrompt(prompt: Prompt, encoding: { parseSpecial: boolean; addSpecial: boolean }): ArrayLike<number> {
-    if (typeof prompt !== 'string' && typeof prompt?.length !== 'number') {
-      throw new InvalidArgumentError('prompt', `must be a string or a list of token ids, got ${typeof prompt}`);
-    }
-    const ids = typeof prompt === 'string' ? this.tokenizer.encode(prompt, encoding) : prompt;
-    const { vocabSize } = this.config;
-    for (let i = 0; i < ids.length; i++) {
-      const id = ids[i]!;
-      if (!Number.isInteger(id) || id < 0 || id >= vocabSize) {
-        throw new InvalidArgumentError(
-          'prompt',
-          `token ${id} at place ${i} is not a token id from 0 to ${vocabSize - 1}`,
-        );
-      }
-    }
-    if (ids.length === 0) {
-      throw new InvalidArgumentError('prompt', 'has no tokens; this model needs at least one to start from');
-    }
-    return ids;
+  #encode(prompt: Prompt, encoding: PromptEncoding, maxNumTokens = this.maxModelLen): Int32Array {
+    const { tokenizer, config } = this.#loaded.model;
+    return encodePrompt(prompt, encoding, { tokenizer, vocabSize: config.vocabSize, maxNumTokens });
   }
 
-  /** @throws ContextLengthError: nothing is ever cut silently */
-  #checkLength(numPromptTokens: number, { maxTokens }: SamplingParams): void {
-    this.#checkFits(numPromptTokens + 1);
-    if (Number.isFinite(maxTokens) && numPromptTokens + maxTokens > this.maxModelLen) {
-      const advice = `the prompt has ${numPromptTokens} and max_tokens is ${maxTokens}; lower one of them`;
-      throw new ContextLengthError(numPromptTokens + maxTokens, this.maxModelLen, advice);
+  /** What can never be valid is thrown; all else that can go wrong is the stream's end. */
+  #start(encode: () => Int32Array, request: GenerationStart): GenerationStream {
+    const sequences: Sequence[] = [];
+    const stream = new GenerationStream(() => this.#core.abort(sequences));
+    const { signal } = request.settings;
+    try {
+      const promptTokenIds = encode();
+      if (this.#closing !== undefined) throw new EngineClosedError();
+      if (signal?.aborted) throw new AbortError(signal.reason);
+      this.#submit(promptTokenIds, request, { stream, sequences });
+      if (signal !== undefined) this.#abortBySignal(signal, stream, sequences);
+    } catch (error) {
+      if (error instanceof InvalidArgumentError) throw error;
+      stream.fail(error);
     }
+    return stream;
   }
 
-  #checkFits(numTokens: number): void {
-    if (numTokens <= this.maxModelLen) return;
-    throw new ContextLengthError(numTokens, this.maxModelLen, 'shorten the prompt, or load with a larger maxModelLen');
+  /** Queues a sequence per choice. */
+  #submit(
+    promptTokenIds: Int32Array,
+    { settings, params, isContinuation }: GenerationStart,
+    { stream, sequences }: { readonly stream: GenerationStream; readonly sequences: Sequence[] },
+  ): void {
+    checkRoom(promptTokenIds.length, params.maxTokens, this.maxModelLen);
+    const { priority, deadlineMs, cacheSalt } = settings;
+    const maxNewTokens = Math.min(params.maxTokens, this.maxModelLen - promptTokenIds.length);
+    for (let index = 0; index < params.n; index++) {
+      const id = this.#nextSequenceId++;
+      const forkOf = sequences[0];
+      sequences.push(new Sequence({ id, promptTokenIds, maxNewTokens, forkOf, priority, deadlineMs, cacheSalt }));
+    }
+    const choices = createChoices(sequences, {
+      model: this.#loaded.model,
+      stream,
+      params,
+      seed: params.seed ?? randomSeed(),
+      candidates: this.#candidates,
+      clock: this.#clock,
+      maxModelLen: this.maxModelLen,
+      isContinuation,
+      abort: (others) => this.#core.abort(others),
+    });
+    this.#core.submit(choices);
   }
 
   #abortBySignal(signal: AbortSignal, stream: GenerationStream, sequences: readonly Sequence[]): void {
@@ -292,4 +281,12 @@ export class Engine implements AsyncDisposable {
     const stopListening = (): void => signal.removeEventListener('abort', onAbort);
     stream.result.then(stopListening, stopListening);
   }
+}
+
+/** A request to generate, checked, but for its prompt. */
+interface GenerationStart {
+  readonly settings: RequestSettings;
+  readonly params: SamplingParams;
+  /** The generated text goes on where the prompt's text ends. */
+  readonly isContinuation: boolean;
 }

@@ -15,6 +15,8 @@ export type QuernErrorCode =
   | 'WORKER_CRASHED'
   | 'ENGINE_CLOSED'
   | 'OUT_OF_MEMORY'
+  | 'DEVICE_LOST'
+  | 'DEVICE_ERROR'
   | 'NON_FINITE_LOGITS';
 
 export type ErrorDetails = Readonly<Record<string, unknown>>;
@@ -142,6 +144,21 @@ export class EngineClosedError extends QuernError {
 export class OutOfMemoryError extends QuernError {
   constructor(what: string, bytes: number, advice: string, options: { cause?: unknown } = {}) {
     super('OUT_OF_MEMORY', `no memory for ${what} (${bytes} bytes): ${advice}`, { what, bytes }, options);
+  }
+}
+
+/** The GPU is gone: its driver crashed or was reset, it was unplugged, or a kernel ran for too long. Everything that lay in
+ * its memory is lost; load again, or on another backend. */
+export class DeviceLostError extends QuernError {
+  constructor(device: string, reason: string, options: { cause?: unknown } = {}) {
+    super('DEVICE_LOST', `the GPU ${device} was lost: ${reason}`, { device, reason }, options);
+  }
+}
+
+/** The GPU's driver refused a kernel or a command. A fault in Quern or in the driver; the step that met it fails. */
+export class DeviceError extends QuernError {
+  constructor(what: string, reason: string, options: { cause?: unknown } = {}) {
+    super('DEVICE_ERROR', `the GPU refused ${what}: ${reason}`, { what, reason }, options);
   }
 }
 

@@ -12,7 +12,7 @@ export type { ModelConfig } from './model/model-config.ts';
 export type { PromptCacheRefusal, PromptCacheRefusalReason } from './prompt-cache/prompt-cache-refusal.ts';
 export type { RestoredPromptCache, RestorePromptCacheOptions } from './prompt-cache/restore-prompt-cache.ts';
 export type { SavedPromptCache, SavePromptCacheOptions } from './prompt-cache/save-prompt-cache.ts';
-export type { ChatOptions, GenerateOptions, RequestOptions } from './requests/generate-options.ts';
+export type { ChatOptions, GenerateOptions } from './requests/generate-options.ts';
 export type {
   GeneratedLogprob,
   GenerationChoice,
@@ -25,6 +25,7 @@ export type {
 } from './requests/generation-stream.ts';
 export type { Pooling } from './requests/prompt-reader.ts';
 export type { Embedding, EmbedOptions, Score, ScoreOptions } from './requests/prompt-service.ts';
+export type { RequestOptions } from './requests/request-options.ts';
 export type { TokenLogprob } from './sampling/log-probabilities.ts';
 export type { SamplingOptions } from './sampling/sampling-options.ts';
 export type { FinishReason, Sequence } from './scheduler/sequence.ts';

@@ -1,14 +1,16 @@
 /** Everything `Engine.load` puts together before the first request: backend, model, memory, executor. */
-import { type EngineOptions, resolveEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
+import { type ResolvedEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
 import { AbortError } from './errors.ts';
 import { BACKENDS, createBackend } from './kernels/backend-registry.ts';
 import { KvCacheManager } from './kvcache/kv-cache-manager.ts';
 import { bytesPerKvBlock } from './kvcache/kv-cache-storage.ts';
 import { loadModel } from './loader/load-model.ts';
 import type { LoadedModel } from './loader/loaded-model.ts';
+import type { ModelConfig } from './model/model-config.ts';
 import { createExecutor } from './runner/create-executor.ts';
 import type { Executor } from './runner/executor.ts';
 import { type AllocatedMemory, allocateModelMemory } from './runner/model-memory.ts';
+import { checkString } from './util/option-reader.ts';
 
 export interface LoadedEngine {
   readonly model: LoadedModel;
@@ -18,44 +20,62 @@ export interface LoadedEngine {
   readonly kvCache: KvCacheManager;
 }
 
-/** @throws what `Engine.load` says; nothing stays allocated then */
-export async function loadEngine(path: string, options: EngineOptions): Promise<LoadedEngine> {
-  const resolved = resolveEngineOptions(options);
-  const { tokenizerPath, onProgress, signal } = options;
-  const { numerics = 'fast', revectorize = 'auto' } = options;
-  const backend = await createBackend(resolved.backend, BACKENDS, { numerics, revectorize });
+/** Options that no model can make valid were refused before (`resolveEngineOptions`); those that this model cannot meet are
+ * refused before its weights are read.
+ * @throws what `Engine.load` says; nothing stays allocated then */
+export async function loadEngine(path: string, options: ResolvedEngineOptions): Promise<LoadedEngine> {
+  checkString('path', path);
+  const { signal, tokenizerPath, onProgress, numerics, revectorize } = options;
+  if (signal?.aborted) throw new AbortError(signal.reason);
+  const backend = await createBackend(options.backend, BACKENDS, { numerics, revectorize });
   try {
-    const model = await loadModel(path, backend, { tokenizerPath, onProgress, signal });
-    const maxModelLen = resolveMaxModelLen(options, model.config.contextLength);
-    const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs, numThreads } = resolved;
-    const { numLayers, numKvHeads, headDim, slidingWindow } = model.config;
-    const numBlocks = resolveNumBlocks(options, {
-      blocksPerSeq: Math.ceil(maxModelLen / blockSize),
-      bytesPerBlock: bytesPerKvBlock({ dtype: kvDtype, numLayers, numKvHeads, blockSize, headDim }),
-      maxNumSeqs,
-    });
-    const kvCache = new KvCacheManager({
-      numBlocks,
-      blockSize,
-      modelFingerprint: model.fingerprint,
-      slidingWindow,
-      enablePrefixCaching: options.enablePrefixCaching ?? true,
-    });
-    const sizes = { maxModelLen, blockSize, numBlocks, kvDtype, maxNumBatchedTokens, maxNumSeqs };
-    const memory = allocateModelMemory(backend, model.config, { ...sizes, maxLogitRows: maxNumSeqs });
-    const executor = createExecutor(backend, { ...model, memory: memory.memory }, numThreads);
-    try {
-      await executor.start();
-      signal?.throwIfAborted();
-    } catch (error) {
-      await executor.close();
-      throw error;
-    }
-    return { model, maxModelLen, memory, executor, kvCache };
+    const onConfig = (config: ModelConfig): void => void cacheSizes(config, options);
+    const model = await loadModel(path, backend, { tokenizerPath, onProgress, onConfig, signal });
+    return await prepare(model, options);
   } catch (error) {
     await backend.close();
     throw signal?.aborted && error === signal.reason ? new AbortError(signal.reason) : error;
   }
+}
+
+async function prepare(model: LoadedModel, options: ResolvedEngineOptions): Promise<LoadedEngine> {
+  const { backend, config, fingerprint } = model;
+  const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs, numThreads, enablePrefixCaching, signal } = options;
+  const { maxModelLen, numBlocks } = cacheSizes(config, options);
+  const { slidingWindow } = config;
+  const kvCache = new KvCacheManager({
+    numBlocks,
+    blockSize,
+    modelFingerprint: fingerprint,
+    slidingWindow,
+    enablePrefixCaching,
+  });
+  const sizes = { maxModelLen, blockSize, numBlocks, kvDtype, maxNumBatchedTokens, maxNumSeqs };
+  const memory = allocateModelMemory(backend, config, { ...sizes, maxLogitRows: maxNumSeqs });
+  const executor = createExecutor(backend, { ...model, memory: memory.memory }, numThreads);
+  try {
+    await executor.start();
+    signal?.throwIfAborted();
+  } catch (error) {
+    await executor.close();
+    throw error;
+  }
+  return { model, maxModelLen, memory, executor, kvCache };
+}
+
+/** @throws InvalidArgumentError for a context that the model does not have, or memory that cannot hold it */
+function cacheSizes(
+  { contextLength, numLayers, numKvHeads, headDim }: ModelConfig,
+  options: ResolvedEngineOptions,
+): { readonly maxModelLen: number; readonly numBlocks: number } {
+  const { blockSize, kvDtype, maxNumSeqs } = options;
+  const maxModelLen = resolveMaxModelLen(options, contextLength);
+  const numBlocks = resolveNumBlocks(options, {
+    blocksPerSeq: Math.ceil(maxModelLen / blockSize),
+    bytesPerBlock: bytesPerKvBlock({ dtype: kvDtype, numLayers, numKvHeads, blockSize, headDim }),
+    maxNumSeqs,
+  });
+  return { maxModelLen, numBlocks };
 }
 
 /** Stops the threads and gives all memory back. */

@@ -1,11 +1,18 @@
 /** Writes a file under a temporary name and renames it when it is whole: a reader sees the old file or the new one,
- * never half of one. Knows no format. */
+ * never half of one. A process that exits in the middle takes the temporary file along, unless it is killed outright.
+ * Knows no format. */
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { FileAccessError } from '../engine/errors.ts';
 
 /** Small pieces are gathered to this size before they are written. */
 const BUFFER_BYTES = 2 ** 20;
+
+export interface AtomicFileOptions {
+  /** Permission bits of the new file, before the umask takes its share. Default 0o666. */
+  readonly mode?: number;
+}
 
 export class AtomicFileWriter {
   readonly #path: string;
@@ -14,18 +21,21 @@ export class AtomicFileWriter {
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #numBuffered = 0;
   #position = 0;
+  /** A second Ctrl-C, or an error that nobody caught, exits without a word to whoever writes. */
+  readonly #onExit = (): void => rmSync(this.#temporaryPath, { force: true });
 
   private constructor(path: string, temporaryPath: string, handle: FileHandle) {
     this.#path = path;
     this.#temporaryPath = temporaryPath;
     this.#handle = handle;
+    process.on('exit', this.#onExit);
   }
 
   /** @throws FileAccessError when the folder is missing or may not be written. */
-  static async create(path: string): Promise<AtomicFileWriter> {
+  static async create(path: string, { mode = 0o666 }: AtomicFileOptions = {}): Promise<AtomicFileWriter> {
     const temporaryPath = `${path}.${randomUUID()}.tmp`;
     try {
-      return new AtomicFileWriter(path, temporaryPath, await open(temporaryPath, 'wx'));
+      return new AtomicFileWriter(path, temporaryPath, await open(temporaryPath, 'wx', mode));
     } catch (error) {
       throw cannotWrite(path, error);
     }
@@ -64,12 +74,14 @@ export class AtomicFileWriter {
     } catch (error) {
       throw cannotWrite(this.#path, error);
     }
+    process.off('exit', this.#onExit);
   }
 
   /** Leaves nothing behind. */
   async abort(): Promise<void> {
     await this.#handle.close();
     await rm(this.#temporaryPath, { force: true });
+    process.off('exit', this.#onExit);
   }
 
   async #flush(): Promise<void> {
@@ -90,8 +102,12 @@ export class AtomicFileWriter {
 }
 
 /** Runs `fill` on a new file; commits when it ends, leaves nothing when it throws. */
-export async function writeAtomically(path: string, fill: (file: AtomicFileWriter) => Promise<void>): Promise<void> {
-  const file = await AtomicFileWriter.create(path);
+export async function writeAtomically(
+  path: string,
+  fill: (file: AtomicFileWriter) => Promise<void>,
+  options: AtomicFileOptions = {},
+): Promise<void> {
+  const file = await AtomicFileWriter.create(path, options);
   try {
     await fill(file);
     await file.commit();

@@ -1,4 +1,12 @@
-/** `quern/formats`: model files without an engine. Read and write GGUF and safetensors, and convert element types. */
+/** `quern/formats`: model files without an engine. Read and write GGUF and safetensors, and convert element types.
+ * `quantizeAffine` is for tensors of one's own: no model file that Quern reads holds them. */
+export {
+  type AffineGranularity,
+  type AffineOptions,
+  type AffineTensor,
+  dequantizeAffine,
+  quantizeAffine,
+} from '../engine/tensor/affine.ts';
 export { dequantize, quantize } from '../engine/tensor/quant/codec.ts';
 export { type DetectedModel, detectModel, type ModelKind } from './detect.ts';
 export type { Shard } from './file-set.ts';

@@ -7,7 +7,8 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { WasmBackend } from '../../engine/kernels/wasm/wasm-backend.ts';
-import { CASES, type KernelCase } from './kernel-cases.ts';
+import type { KernelCase } from './case-inputs.ts';
+import { CASES } from './kernel-cases.ts';
 import { type MeasureOptions, measure, type Timing } from './measure.ts';
 import { newRoofline, type Roofline } from './roofline.ts';
 

@@ -1,27 +1,14 @@
-/** Where and with what a benchmark ran: enough to compare two results, and nothing that names a person or a path. */
+/** Where and with what a benchmark ran: the machine, and the checkout's commit. */
 import { execFileSync } from 'node:child_process';
-import { arch, availableParallelism, cpus, platform, totalmem } from 'node:os';
+import { describeHost, type Host } from '../../cli/host.ts';
 
-export interface Machine {
-  readonly cpu: string;
-  /** Logical CPUs that this process may use. */
-  readonly numCpus: number;
-  readonly memoryGiB: number;
-  readonly platform: string;
-  readonly node: string;
+export interface Machine extends Host {
   /** Of the checkout, '-dirty' when files differ from it; 'unknown' outside a checkout. */
   readonly commit: string;
 }
 
 export function describeMachine(): Machine {
-  return {
-    cpu: cpus()[0]?.model.trim() ?? 'unknown',
-    numCpus: availableParallelism(),
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    platform: `${platform()}-${arch()}`,
-    node: process.version,
-    commit: commit(),
-  };
+  return { ...describeHost(), commit: commit() };
 }
 
 function commit(): string {

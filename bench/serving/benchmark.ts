@@ -1,9 +1,9 @@
 /** Runs every part of the serving benchmark: a warm-up that is thrown away, then repetitions of the same requests, each
  * with a cold prefix cache. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { summarize } from '../../cli/statistics.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { type EventLoopDelay, withEventLoopDelay } from '../lib/event-loop.ts';
-import { summarize } from '../lib/statistics.ts';
 import { type LoadOptions, type LoadSample, measureLoad } from './load.ts';
 import { measureSharedPrefix, type PrefixSample } from './shared-prefix.ts';
 import { mixedWorkload, poissonArrivals } from './workload.ts';

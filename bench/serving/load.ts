@@ -3,9 +3,9 @@
  *   closed loop  so many callers, each of whom asks again when the answer is there: how much can the engine do?
  *   poisson      requests come when they come: how long does one wait at a load that can be sustained? */
 import { setTimeout as delay } from 'node:timers/promises';
+import { percentile } from '../../cli/statistics.ts';
 import type { Engine } from '../../engine/engine.ts';
 import { withEventLoopDelay } from '../lib/event-loop.ts';
-import { percentile } from '../lib/statistics.ts';
 import { type RequestTiming, timedRequest } from './timed-request.ts';
 import type { WorkloadRequest } from './workload.ts';
 

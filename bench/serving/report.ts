@@ -1,9 +1,10 @@
 /** The serving benchmark's results: as JSON lines, and as tables for a person. */
+
+import { summarize } from '../../cli/statistics.ts';
 import { tableLines } from '../../cli/table.ts';
 import { RESOLUTION_MS } from '../lib/event-loop.ts';
 import type { Machine } from '../lib/machine.ts';
 import { rounded } from '../lib/result-log.ts';
-import { summarize } from '../lib/statistics.ts';
 import type { BenchmarkResult } from './benchmark.ts';
 
 /** What all records of a run have in common. */

@@ -12,7 +12,7 @@ import type { ChatMessage } from '../../engine/chat/index.ts';
 import type { Prompt } from '../../engine/engine.ts';
 import { FileAccessError, FormatError, InvalidArgumentError, QuernError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
-import { byteLines } from './byte-lines.ts';
+import { byteLines } from '../byte-lines.ts';
 
 /** No prompt that fits into a context is this long. */
 const MAX_LINE_BYTES = 2 ** 26;

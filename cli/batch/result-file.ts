@@ -10,9 +10,9 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { FileAccessError, FormatError, InvalidArgumentError } from '../../engine/errors.ts';
 import { writeAtomically } from '../../formats/atomic-file-writer.ts';
+import { byteLines } from '../byte-lines.ts';
 import { keyOf } from './batch-input.ts';
 import { type RecordHead, readRecordHead } from './batch-record.ts';
-import { byteLines } from './byte-lines.ts';
 
 /** A string of JavaScript holds about twice this. */
 const MAX_LINE_BYTES = 2 ** 28;

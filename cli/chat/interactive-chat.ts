@@ -1,6 +1,6 @@
 /** A chat with a person at a terminal. */
 import { ContextLengthError, QuernError } from '../../engine/errors.ts';
-import { note, print } from '../terminal.ts';
+import { note, print, showText } from '../terminal.ts';
 import { answerNote, overflowNote } from './answer-notes.ts';
 import { CHAT_COMMANDS, parseChatLine, runChatCommand } from './chat-commands.ts';
 import type { AnswerOptions, ChatAnswer, ChatSession } from './chat-session.ts';
@@ -62,7 +62,7 @@ async function showAnswer(
   let endsLine = true;
   const onText = async (text: string): Promise<void> => {
     endsLine = text.endsWith('\n');
-    await print(process.stdout.isTTY ? withoutControls(text) : text);
+    await showText(text);
   };
   try {
     const answer = await lines.during(
@@ -83,9 +83,4 @@ async function showAnswer(
 function reportAndGoOn(error: unknown): void {
   if (!QuernError.isInstance(error) || error.code === 'ENGINE_CLOSED') throw error;
   note(error instanceof ContextLengthError ? overflowNote(error) : error.message);
-}
-
-/** A model may write escape sequences, or be made to. They must not reach the terminal. */
-function withoutControls(text: string): string {
-  return text.replace(/[^\P{Cc}\n\t]/gu, '\uFFFD');
 }

@@ -1,7 +1,7 @@
 /** A chat with a script: each line of stdin is a message, taken as it is, and each answer goes to stdout. */
 import { AbortError } from '../../engine/errors.ts';
-import { stdinLines } from '../stdin.ts';
-import { note, print, printJson } from '../terminal.ts';
+import { textLines } from '../stdin.ts';
+import { note, print, printJson, showText } from '../terminal.ts';
 import { answerNote } from './answer-notes.ts';
 import type { ChatAnswer, ChatSession } from './chat-session.ts';
 
@@ -11,11 +11,12 @@ export interface PipedChatOptions {
   readonly signal: AbortSignal;
 }
 
-/** Blank lines are passed over. @throws what answering throws: a script must not go on with half a conversation */
+/** Blank lines are passed over.
+ * @throws what answering throws: a script must not go on with half a conversation; FormatError for a line that is no text */
 export async function pipedChat(session: ChatSession, { json, signal }: PipedChatOptions): Promise<void> {
-  for await (const line of stdinLines()) {
+  for await (const line of textLines(process.stdin)) {
     if (line.trim() === '') continue;
-    const answer = await session.ask(line, json ? { signal } : { signal, onText: print });
+    const answer = await session.ask(line, json ? { signal } : { signal, onText: showText });
     if (json) await printJson(summary(answer));
     else await print('\n');
     if (signal.aborted) throw new AbortError(signal.reason);

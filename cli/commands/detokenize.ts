@@ -7,7 +7,7 @@ import { addModelPathOptions } from '../model-options.ts';
 import { openTokenizer, type TokenizerOptions } from '../open-tokenizer.ts';
 import { tokenIdList } from '../option-parsers.ts';
 import { printableJson } from '../printable.ts';
-import { print, printLine } from '../terminal.ts';
+import { printLine, showText } from '../terminal.ts';
 
 interface DetokenizeOptions extends TokenizerOptions {
   readonly skipSpecial?: true;
@@ -46,7 +46,7 @@ async function detokenize(ids: readonly number[] | undefined, options: Detokeniz
   if (unknown !== undefined) throw new InvalidArgumentError('ids', unknown);
   const text = tokenizer.decode(ids, decoding);
   if (options.json) await printLine(printableJson({ tokens: ids, text }));
-  else await print(process.stdout.isTTY ? `${text}\n` : text);
+  else await showText(process.stdout.isTTY ? `${text}\n` : text);
 }
 
 async function detokenizeLines(tokenizer: Tokenizer, decoding: { readonly skipSpecial: boolean }): Promise<void> {

@@ -34,7 +34,11 @@ export function addPerplexityCommand(program: Command): void {
     .description('how well a model predicts a text: e to the mean negative log-likelihood per token')
     .argument('<file>', 'UTF-8 text; - reads it from stdin');
   addModelOptions(command)
-    .option('--window <n>', 'tokens the model reads at a time (default: 512, or the context)', wholeNumber(2))
+    .option(
+      '--window <n>',
+      'tokens scored at a time, up to the context and one more (default: 512, or the context)',
+      wholeNumber(2),
+    )
     .option('--stride <n>', 'from one window to the next, in tokens (default: window - 1)', wholeNumber(1))
     .option('--max-windows <n>', 'stop after so many windows', wholeNumber(1), Number.POSITIVE_INFINITY)
     .option('--bos-each-window', 'start each window with BOS in place of its first token, not only the first window')
@@ -88,8 +92,10 @@ async function perplexity(path: string, options: PerplexityOptions): Promise<voi
 function resolveWindows({ maxModelLen, tokenizer }: Engine, options: PerplexityOptions): WindowOptions {
   const window = options.window ?? Math.min(DEFAULT_WINDOW, maxModelLen);
   const stride = options.stride ?? window - 1;
-  if (window > maxModelLen) {
-    throw new InvalidArgumentError('--window', `${window} is more than the context of ${maxModelLen} tokens`);
+  // The last token of a window is predicted and not read.
+  if (window > maxModelLen + 1) {
+    const limit = `the context of ${maxModelLen} tokens and the one after it`;
+    throw new InvalidArgumentError('--window', `${window} is more than ${limit}`);
   }
   if (stride >= window) {
     throw new InvalidArgumentError('--stride', `${stride} would leave out tokens; at most ${window - 1}`);

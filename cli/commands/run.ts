@@ -7,7 +7,7 @@ import { loadEngine } from '../load-engine.ts';
 import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { readStdin } from '../stdin.ts';
-import { note, print, printJson } from '../terminal.ts';
+import { note, print, printJson, showText } from '../terminal.ts';
 
 interface RunOptions extends ModelOptions, SamplingFlags {
   readonly echo: boolean;
@@ -55,7 +55,7 @@ async function run(prompt: string, options: RunOptions, isDefault: (flag: string
     // The prompt comes with the first token: a request that is refused leaves stdout empty.
     let before = options.echo ? prompt : '';
     for await (const { text } of stream) {
-      await print(before + text);
+      await showText(before + text);
       before = '';
     }
     if (process.stdout.isTTY) await print('\n');

@@ -2,6 +2,7 @@
  * backend that needs an optional package imports it inside `probe` and `create`. */
 import { InvalidArgumentError, UnsupportedError } from '../errors.ts';
 import type { KernelBackend } from './kernel-backend.ts';
+import type { ProbeResult } from './probe-result.ts';
 import { ReferenceBackend } from './reference/reference-backend.ts';
 import { probeWasm } from './wasm/probe-wasm.ts';
 import { WasmBackend } from './wasm/wasm-backend.ts';
@@ -16,16 +17,19 @@ export interface BackendOptions {
   readonly revectorize?: 'auto' | 'off';
 }
 
-export type ProbeResult = { readonly available: true } | { readonly available: false; readonly reason: string };
+export type { ProbeResult } from './probe-result.ts';
 
 export interface BackendEntry {
   readonly name: string;
   /** Whether the backend can run on this machine. Leaves nothing behind. */
   probe(): Promise<ProbeResult>;
   create(options: BackendOptions): Promise<KernelBackend>;
+  /** Whether 'auto' should take it before those listed above it. Asked only by 'auto', so a quiet no must be quick.
+   * Absent: never. */
+  isPreferred?(): Promise<boolean>;
 }
 
-/** In the order in which 'auto' prefers them. To add a backend, add its entry. */
+/** In the order in which 'auto' tries them, where none says more. To add a backend, add its entry. */
 export const BACKENDS: readonly BackendEntry[] = [
   {
     name: 'wasm',
@@ -37,6 +41,19 @@ export const BACKENDS: readonly BackendEntry[] = [
     probe: async () => ({ available: true }),
     create: async () => new ReferenceBackend(),
   },
+  {
+    // Software that plays a GPU is slower than wasm, so this comes first only on real hardware.
+    name: 'webgpu',
+    probe: async () => (await import('./webgpu/probe-webgpu.ts')).probeWebGpu(),
+    create: async () => (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend(),
+    isPreferred: async () => (await import('./webgpu/probe-webgpu.ts')).hasHardwareGpu(),
+  },
+  {
+    // Last, so that it must be asked for by name: it is there to be read, and slower than `webgpu`.
+    name: 'gpujs',
+    probe: async () => (await import('./gpujs/probe-gpujs.ts')).probeGpujs(),
+    create: async () => (await import('./gpujs/gpujs-backend.ts')).createGpujsBackend(),
+  },
 ];
 
 /** What each backend's probe says. A probe that throws is a reason, not a crash. */
@@ -46,6 +63,12 @@ export async function probeBackends(
   return Promise.all(backends.map(async (entry) => ({ name: entry.name, ...(await safeProbe(entry)) })));
 }
 
+/** The backends in the order in which 'auto' tries them on this machine. */
+export async function orderForAuto(backends: readonly BackendEntry[] = BACKENDS): Promise<readonly BackendEntry[]> {
+  const preferences = await Promise.all(backends.map((entry) => entry.isPreferred?.().catch(() => false) ?? false));
+  return [...backends.filter((_, i) => preferences[i]), ...backends.filter((_, i) => !preferences[i])];
+}
+
 /** Makes the backend of that name, or the first available one for 'auto'. The caller closes it.
  * @throws InvalidArgumentError for an unknown name, UnsupportedError when it (or none) can run here. */
 export async function createBackend(
@@ -53,7 +76,7 @@ export async function createBackend(
   backends: readonly BackendEntry[] = BACKENDS,
   options: BackendOptions = {},
 ): Promise<KernelBackend> {
-  const candidates = name === 'auto' ? backends : backends.filter((entry) => entry.name === name);
+  const candidates = name === 'auto' ? await orderForAuto(backends) : backends.filter((entry) => entry.name === name);
   if (candidates.length === 0) {
     const names = ['auto', ...backends.map((entry) => entry.name)].join(', ');
     throw new InvalidArgumentError('backend', `must be one of ${names}; got ${name}`, { name });

@@ -54,6 +54,11 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
   },
 };
 
+/** Whether worker threads can take part in the backend's ops. If not, its ops compute elsewhere anyway. */
+export function sharesWithWorkers(backend: KernelBackend): boolean {
+  return Object.hasOwn(ENTRIES, backend.name);
+}
+
 /** @throws UnsupportedError for a backend that worker threads cannot share */
 function entryOf(name: string): WorkerBackendEntry {
   const entry = ENTRIES[name];

@@ -135,6 +135,7 @@ export class KvCacheManager {
     if (table === undefined) return;
     for (let i = table.length - 1; i >= table.numNullBlocks; i--) this.#pool.free(table.at(i));
     this.#tables.delete(sequenceId);
+    this.#dropUnwantedCopies();
   }
 
   /** The sequence's block table, not a copy: valid until the next change. Empty when it has none. */
@@ -223,6 +224,13 @@ export class KvCacheManager {
     this.#blockCopies.push({ source, target });
     table.replace(index, target);
     this.#pool.free(source);
+  }
+
+  /** A copy that was not carried out yet and whose target nobody owns any more must never be: the block may serve another
+   * sequence, or hold restored content, by then. */
+  #dropUnwantedCopies(): void {
+    if (this.#blockCopies.length === 0) return;
+    this.#blockCopies = this.#blockCopies.filter(({ target }) => this.#pool.refCount(target) > 0);
   }
 
   /** The sole owner of a cached block writes in place; what the cache knew of it is no longer so. This happens when a

@@ -1,5 +1,6 @@
 /** From a path to a model that can run: opens the file, checks it, reads its tokenizer, streams its weights to a backend. */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import type { ModelConfig } from '../model/model-config.ts';
 import { findModelFamily } from '../model/model-registry.ts';
 import { readFolderTokenizer } from './load-tokenizer.ts';
 import { type LoadWeightsOptions, loadWeights } from './load-weights.ts';
@@ -10,6 +11,8 @@ import { openModel } from './open-model.ts';
 export interface LoadModelOptions extends LoadWeightsOptions {
   /** A folder with a `tokenizer.json`, when the model's own is not wanted or missing. */
   readonly tokenizerPath?: string | undefined;
+  /** Told what the model is before anything large is read. What it throws ends the load. */
+  readonly onConfig?: ((config: ModelConfig) => void) | undefined;
 }
 
 /** @throws FileAccessError, FormatError, UnsupportedError, OutOfMemoryError; AbortError by `signal`. The file is closed
@@ -22,6 +25,7 @@ export async function loadModel(
   const opened = await openModel(path);
   try {
     const config = await opened.readConfig();
+    options.onConfig?.(config);
     const family = findModelFamily(config.architecture);
     const tokenizer =
       options.tokenizerPath === undefined

@@ -8,6 +8,7 @@
 import { FileRangeReader } from '../../formats/file-range-reader.ts';
 import type { CachedContent } from '../kvcache/cached-content.ts';
 import type { ChainLink } from '../kvcache/prefix-cache.ts';
+import { checkString, OptionReader } from '../util/option-reader.ts';
 import { KvBlockBytes } from './kv-block-bytes.ts';
 import type { PromptCacheHost } from './prompt-cache-host.ts';
 import { identityOf } from './prompt-cache-identity.ts';
@@ -38,9 +39,11 @@ const BATCH_BYTES = 2 ** 20;
 export async function restorePromptCache(
   host: PromptCacheHost,
   path: string,
-  { signal }: RestorePromptCacheOptions = {},
+  options: RestorePromptCacheOptions = {},
 ): Promise<RestoredPromptCache> {
   const content = cachedContentOf(host);
+  checkString('path', path);
+  const signal = new OptionReader('restorePromptCache options', options, ['signal']).signal('signal');
   const identity = identityOf(host);
   let file: FileRangeReader | undefined;
   let restoration: Restoration | undefined;

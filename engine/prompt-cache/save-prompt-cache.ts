@@ -3,16 +3,19 @@
  * May run while steps do: a block is findable only when it is full, and a full block is not written to any more, so its
  * bytes can be read at any moment at which it is still findable. That is checked, and all its pages are asked for, in one
  * turn of the event loop. What is evicted before its turn is left out, and so are the blocks after it. */
-import { writeAtomically } from '../../formats/atomic-file-writer.ts';
+import { type AtomicFileWriter, writeAtomically } from '../../formats/atomic-file-writer.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import type { CachedContent } from '../kvcache/cached-content.ts';
-import { checkCount } from '../kvcache/count-argument.ts';
 import type { CachedBlock } from '../kvcache/prefix-cache.ts';
+import { checkString, OptionReader } from '../util/option-reader.ts';
 import { encodeIndex, type IndexedBlock, indexBytes } from './block-index.ts';
 import { KvBlockBytes } from './kv-block-bytes.ts';
 import type { PromptCacheHost } from './prompt-cache-host.ts';
 import { encodeIdentity, identityOf } from './prompt-cache-identity.ts';
 import { blockDigest, encodeEnd, encodeStart, MAX_INDEX_BYTES, TRAILER_BYTES } from './prompt-cache-layout.ts';
+
+/** Prompts can be read from the file. */
+const OWNER_ONLY = 0o600;
 
 export interface SavePromptCacheOptions {
   /** Size of the file at most, in bytes: the blocks worth most are saved. Minimum: a few hundred, what a file without blocks
@@ -32,7 +35,8 @@ export interface SavedPromptCache {
   readonly numBytes: number;
 }
 
-/** Replaces `path` at once when all is written; until then, and after an error, it is what it was.
+/** Replaces `path` at once when all is written, by a file that its owner alone may read; until then, and after an error, it
+ * is what it was.
  * @throws InvalidArgumentError for an option, or without prefix caching; FileAccessError; what `signal` was aborted with */
 export async function savePromptCache(
   host: PromptCacheHost,
@@ -40,8 +44,10 @@ export async function savePromptCache(
   options: SavePromptCacheOptions = {},
 ): Promise<SavedPromptCache> {
   const content = cachedContentOf(host);
-  const { maxBytes = Number.MAX_SAFE_INTEGER, signal } = options;
-  checkCount('maxBytes', maxBytes);
+  checkString('path', path);
+  const reader = new OptionReader('savePromptCache options', options, ['maxBytes', 'prefixes', 'signal']);
+  const maxBytes = reader.wholeNumber('maxBytes', { fallback: Number.MAX_SAFE_INTEGER, min: 0 });
+  const signal = reader.signal('signal');
   const identity = identityOf(host);
   const { blockSize } = identity;
   const start = encodeStart(encodeIdentity(identity));
@@ -49,7 +55,7 @@ export async function savePromptCache(
   const blocks = chooseBlocks(content, options);
   const saved: IndexedBlock[] = [];
   let numBytes = 0;
-  await writeAtomically(path, async (file) => {
+  const fill = async (file: AtomicFileWriter): Promise<void> => {
     await file.write(start.bytes);
     const bytes = new KvBlockBytes(host.backend, host.layers);
     const buffer = new Uint8Array(bytes.byteLength);
@@ -67,7 +73,8 @@ export async function savePromptCache(
     await file.write(encodeEnd(start.digest, saved.length, encodeIndex(saved, blockSize)));
     signal?.throwIfAborted();
     numBytes = file.position;
-  });
+  };
+  await writeAtomically(path, fill, { mode: OWNER_ONLY });
   return { numBlocks: saved.length, numTokens: saved.length * blockSize, numBytes };
 }
 

@@ -1,18 +1,20 @@
-/** What a request may say: how to sample (`SamplingOptions`), and how to be scheduled. */
+/** What a generating request may say: how to be scheduled (`RequestOptions`), how to read the prompt, and how to sample
+ * (`SamplingOptions`). */
 import type { ChatRenderOptions } from '../chat/index.ts';
-import { InvalidArgumentError } from '../errors.ts';
 import type { SamplingOptions } from '../sampling/sampling-options.ts';
-
-export interface RequestOptions {
-  /** Lower runs earlier, under the 'priority' policy. Whole number from -1e6 to 1e6. Default 0. */
-  readonly priority?: number;
-  /** Gives the request up after so long, queued or running, in ms. Above 0. Default: never. */
-  readonly deadlineMs?: number;
-  /** Requests share cached prompt beginnings only under equal salts. Default ''. */
-  readonly cacheSalt?: string;
-  /** Aborts the request. */
-  readonly signal?: AbortSignal;
-}
+import {
+  OTHER_SAMPLING_NAMES,
+  readSamplingParams,
+  SAMPLING_OPTION_NAMES,
+  type SamplingParams,
+} from '../sampling/sampling-params.ts';
+import { OptionReader } from '../util/option-reader.ts';
+import {
+  REQUEST_OPTION_NAMES,
+  type RequestOptions,
+  type RequestSettings,
+  readRequestOptions,
+} from './request-options.ts';
 
 export interface GenerateOptions extends SamplingOptions, RequestOptions {
   /** Read `<|im_end|>` and its like in the prompt as the tokens they name. Default false. */
@@ -24,31 +26,54 @@ export interface GenerateOptions extends SamplingOptions, RequestOptions {
 /** What a conversation may say beyond that. */
 export interface ChatOptions extends Omit<GenerateOptions, 'parseSpecial' | 'addSpecial'>, ChatRenderOptions {}
 
-/** The caller's stop strings and a template's. */
-export function withStops(own: GenerateOptions['stop'], more: readonly string[]): readonly string[] {
-  const list = own === undefined || own === null ? [] : typeof own === 'string' ? [own] : own;
-  return [...list, ...more];
+const ENCODING_NAMES: Readonly<Record<'parseSpecial' | 'addSpecial', true>> = { parseSpecial: true, addSpecial: true };
+
+const RENDER_NAMES: Readonly<Record<keyof ChatRenderOptions, true>> = {
+  tools: true,
+  documents: true,
+  addGenerationPrompt: true,
+  variables: true,
+};
+
+/** @throws InvalidArgumentError */
+export function readGenerateOptions(options: GenerateOptions): {
+  readonly settings: RequestSettings;
+  readonly encoding: { readonly parseSpecial: boolean; readonly addSpecial: boolean };
+  readonly params: SamplingParams;
+} {
+  const reader = readerOf('generate options', options, Object.keys(ENCODING_NAMES));
+  return {
+    settings: readRequestOptions(reader),
+    encoding: {
+      parseSpecial: reader.boolean('parseSpecial', false),
+      addSpecial: reader.boolean('addSpecial', true),
+    },
+    params: readSamplingParams(reader),
+  };
 }
 
-/** Takes the options apart: those for scheduling and encoding are checked here, the rest is sampling's business.
+/** What lies within tools, documents and variables is checked by whoever renders them.
  * @throws InvalidArgumentError */
-export function splitGenerateOptions(options: GenerateOptions): {
-  readonly request: RequestOptions;
-  readonly encoding: { readonly parseSpecial: boolean; readonly addSpecial: boolean };
-  readonly sampling: SamplingOptions;
+export function readChatOptions(options: ChatOptions): {
+  readonly settings: RequestSettings;
+  readonly rendering: ChatRenderOptions;
+  readonly params: SamplingParams;
 } {
-  const { priority, deadlineMs, cacheSalt, signal, parseSpecial = false, addSpecial = true, ...sampling } = options;
-  if (cacheSalt !== undefined && typeof cacheSalt !== 'string') {
-    throw new InvalidArgumentError('cacheSalt', `must be a string, got ${typeof cacheSalt}`);
-  }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new InvalidArgumentError('signal', 'must be an AbortSignal');
-  }
-  const request = {
-    ...(priority === undefined ? {} : { priority }),
-    ...(deadlineMs === undefined ? {} : { deadlineMs }),
-    ...(cacheSalt === undefined ? {} : { cacheSalt }),
-    ...(signal === undefined ? {} : { signal }),
+  const reader = readerOf('chat options', options, Object.keys(RENDER_NAMES));
+  const [tools, documents, variables] = [reader.array('tools'), reader.array('documents'), reader.object('variables')];
+  return {
+    settings: readRequestOptions(reader),
+    rendering: {
+      addGenerationPrompt: reader.boolean('addGenerationPrompt', true),
+      ...(tools === undefined ? {} : { tools }),
+      ...(documents === undefined ? {} : { documents }),
+      ...(variables === undefined ? {} : { variables }),
+    },
+    params: readSamplingParams(reader),
   };
-  return { request, encoding: { parseSpecial, addSpecial }, sampling };
+}
+
+function readerOf(what: string, options: unknown, ownNames: readonly string[]): OptionReader {
+  const names = [...SAMPLING_OPTION_NAMES, ...REQUEST_OPTION_NAMES, ...ownNames];
+  return new OptionReader(what, options, names, OTHER_SAMPLING_NAMES);
 }

@@ -6,11 +6,11 @@
  *
  * Text that nobody has read yet is merged into one pending chunk per choice, so a slow reader costs a few bytes and
  * never holds up the model, and so never holds KV blocks. */
-
 import type { TokenLogprob } from '../sampling/log-probabilities.ts';
+import type { StopDecision } from '../sampling/stop-criteria.ts';
 
-/** 'stop': the model, a stop token or a stop string ended it; 'length': `max_tokens` or the context's end. */
-export type GenerationFinishReason = 'stop' | 'length';
+/** How an answer can end. */
+export type GenerationFinishReason = StopDecision['finishReason'];
 
 /** Log-probabilities at one generated token, of the model's own distribution (before any processor). */
 export interface GeneratedLogprob extends TokenLogprob {

@@ -44,14 +44,22 @@ abstract class PromptReader<Result> implements SequenceHandler {
   protected abstract conclude(): Result;
 }
 
-/** Log-probability of each prompt token but the first, given those before it. */
+/** Log-probability of each token of a text but the first, given those before it.
+ *
+ *   text      t0 t1 t2 t3
+ *   sequence  t0 t1 t2          computed; row i gives the logits of what follows token i
+ *   results      l1 l2 l3 */
 export class LogprobReader extends PromptReader<Float64Array> {
   readonly rowsWanted = 'score';
+  readonly scoredText: { readonly tokenIds: Int32Array; readonly numPromptTokens: number };
   readonly #logprobs: Float64Array;
 
-  constructor(sequence: Sequence) {
+  /** @param sequence  the text without its last token (or that token alone)
+   *  @param tokenIds  the text */
+  constructor(sequence: Sequence, tokenIds: Int32Array) {
     super(sequence);
-    this.#logprobs = new Float64Array(sequence.numPromptTokens - 1);
+    this.scoredText = { tokenIds, numPromptTokens: tokenIds.length };
+    this.#logprobs = new Float64Array(tokenIds.length - 1);
   }
 
   protected read({ position, logprobs }: SequenceRows): void {

@@ -1,12 +1,18 @@
 /** Scoring and embedding: requests that read a prompt and generate nothing. They are collected into batches, since each
  * is done in one go and a full batch costs little more than one request. */
 import type { EngineCore } from '../engine-core.ts';
-import { AbortError, InvalidArgumentError, RequestTimeoutError } from '../errors.ts';
+import { AbortError, RequestTimeoutError } from '../errors.ts';
 import { DynamicBatcher } from '../scheduler/dynamic-batcher.ts';
 import { Sequence } from '../scheduler/sequence.ts';
 import type { TimerClock } from '../util/clock.ts';
-import type { RequestOptions } from './generate-options.ts';
+import { OptionReader } from '../util/option-reader.ts';
 import { EmbeddingReader, LogprobReader, type Pooling } from './prompt-reader.ts';
+import {
+  REQUEST_OPTION_NAMES,
+  type RequestOptions,
+  type RequestSettings,
+  readRequestOptions,
+} from './request-options.ts';
 
 export type ScoreOptions = RequestOptions;
 
@@ -31,12 +37,35 @@ export interface Embedding {
   readonly numTokens: number;
 }
 
+export interface EmbedSettings extends RequestSettings {
+  readonly pooling: Pooling;
+  readonly normalize: boolean;
+}
+
+/** @throws InvalidArgumentError */
+export function readScoreOptions(options: ScoreOptions): RequestSettings {
+  return readRequestOptions(new OptionReader('score options', options, REQUEST_OPTION_NAMES));
+}
+
+/** @throws InvalidArgumentError */
+export function readEmbedOptions(options: EmbedOptions): EmbedSettings {
+  const reader = new OptionReader('embed options', options, [...REQUEST_OPTION_NAMES, 'pooling', 'normalize']);
+  return {
+    ...readRequestOptions(reader),
+    pooling: reader.oneOf('pooling', ['mean', 'last'], 'mean'),
+    normalize: reader.boolean('normalize', true),
+  };
+}
+
 export interface PromptServiceParts {
   readonly core: EngineCore;
   readonly clock: TimerClock;
   readonly hiddenSize: number;
-  readonly maxBatchSize: number | undefined;
-  readonly maxWaitMs: number | undefined;
+  readonly batching: {
+    readonly maxBatchSize: number;
+    readonly maxWaitMs: number;
+    readonly maxNumQueuedRequests: number;
+  };
   readonly newSequenceId: () => number;
 }
 
@@ -51,11 +80,13 @@ export class PromptService {
 
   constructor(parts: PromptServiceParts) {
     this.#parts = parts;
-    const { core, clock, maxBatchSize, maxWaitMs } = parts;
+    const { core, clock, batching } = parts;
+    const { maxBatchSize, maxWaitMs, maxNumQueuedRequests } = batching;
     this.#batcher = new DynamicBatcher<Reader, void>({
       clock,
-      ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
-      ...(maxWaitMs === undefined ? {} : { maxWaitMs }),
+      maxBatchSize,
+      maxWaitMs,
+      maxNumQueuedRequests,
       run: async (readers) => {
         for (const reader of readers) submitTo(core, reader);
         const settled = await Promise.allSettled(readers.map(({ result }) => result as Promise<unknown>));
@@ -64,25 +95,29 @@ export class PromptService {
     });
   }
 
-  async score(tokenIds: ArrayLike<number>, options: ScoreOptions): Promise<Score> {
-    const reader = new LogprobReader(this.#sequence(tokenIds, options));
-    const logprobs = [...(await this.#run(reader, options))];
+  /** Requests that wait for their batch. */
+  get numCollected(): number {
+    return this.#batcher.numQueued;
+  }
+
+  async score(tokenIds: Int32Array, settings: RequestSettings): Promise<Score> {
+    // The last token is only predicted: what would follow it is not asked for. A text of one token is a sequence all the
+    // same, so that it waits, times out and is refused as any other.
+    const sequence = this.#sequence(tokenIds.subarray(0, Math.max(1, tokenIds.length - 1)), settings);
+    const logprobs = [...(await this.#run(new LogprobReader(sequence, tokenIds), settings))];
     const sumLogprob = logprobs.reduce((sum, logprob) => sum + logprob, 0);
     return {
-      tokenIds: [...reader.sequence.tokenIds.subarray(0, tokenIds.length)],
+      tokenIds: [...tokenIds],
       logprobs,
       sumLogprob,
       perplexity: Math.exp(-sumLogprob / logprobs.length),
     };
   }
 
-  async embed(tokenIds: ArrayLike<number>, options: EmbedOptions): Promise<Embedding> {
-    const { pooling = 'mean', normalize = true } = options;
-    if (pooling !== 'mean' && pooling !== 'last') {
-      throw new InvalidArgumentError('pooling', `must be 'mean' or 'last', got ${String(pooling)}`);
-    }
-    const reader = new EmbeddingReader(this.#sequence(tokenIds, options), this.#parts.hiddenSize, pooling);
-    const vector = await this.#run(reader, options);
+  async embed(tokenIds: Int32Array, settings: EmbedSettings): Promise<Embedding> {
+    const { pooling, normalize } = settings;
+    const reader = new EmbeddingReader(this.#sequence(tokenIds, settings), this.#parts.hiddenSize, pooling);
+    const vector = await this.#run(reader, settings);
     const length = normalize ? Math.hypot(...vector) : 1;
     return {
       vector: Float32Array.from(vector, (value) => (length === 0 ? 0 : value / length)),
@@ -94,34 +129,37 @@ export class PromptService {
     this.#batcher.close();
   }
 
-  #sequence(promptTokenIds: ArrayLike<number>, { priority, deadlineMs, cacheSalt }: RequestOptions): Sequence {
+  #sequence(promptTokenIds: Int32Array, { priority, deadlineMs, cacheSalt }: RequestSettings): Sequence {
     return new Sequence({
       id: this.#parts.newSequenceId(),
       promptTokenIds,
       maxNewTokens: 0,
       // Cached rows give no results.
       readsPrefixCache: false,
-      ...(priority === undefined ? {} : { priority }),
-      ...(deadlineMs === undefined ? {} : { deadlineMs }),
-      ...(cacheSalt === undefined ? {} : { cacheSalt }),
+      priority,
+      deadlineMs,
+      cacheSalt,
     });
   }
 
   /** The batcher answers when a whole batch is done; a reader knows at once when it is, or was given up. */
-  async #run(reader: Reader, { signal, deadlineMs = Number.POSITIVE_INFINITY }: RequestOptions): Promise<Float64Array> {
+  async #run(reader: Reader, { signal, deadlineMs }: RequestSettings): Promise<Float64Array> {
     const { core, clock } = this.#parts;
     const { sequence } = reader;
     const givenUp = new AbortController();
-    const giveUp = (error: Error): void => {
-      reader.fail(error);
-      core.abort([sequence]);
+    const onAbort = (): void => {
+      reader.fail(new AbortError(signal?.reason));
+      core.giveUp(sequence, 'aborted', signal?.reason);
       givenUp.abort();
     };
-    const onAbort = (): void => giveUp(new AbortError(signal?.reason));
-    const onDeadline = (): void =>
-      giveUp(new RequestTimeoutError(deadlineMs, sequence.status === 'running' ? 'running' : 'queued'));
+    const onDeadline = (): void => {
+      reader.fail(new RequestTimeoutError(deadlineMs!, sequence.status === 'running' ? 'running' : 'queued'));
+      core.giveUp(sequence, 'timedOut');
+      givenUp.abort();
+    };
     // The scheduler's own deadline counts from when it gets the sequence, and knows nothing of the wait for a batch.
-    const cancelTimer = deadlineMs <= MAX_TIMER_MS ? clock.setTimer(deadlineMs, onDeadline) : undefined;
+    const cancelTimer =
+      deadlineMs !== undefined && deadlineMs <= MAX_TIMER_MS ? clock.setTimer(deadlineMs, onDeadline) : undefined;
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
       if (signal?.aborted) onAbort();

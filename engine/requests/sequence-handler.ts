@@ -1,10 +1,12 @@
 /** What the engine does for one sequence while the scheduler runs it: the side of a request that sees results. */
-import type { RowsWanted, SequenceRows } from '../runner/batch-builder.ts';
+import type { RowPolicy, RowsWanted, SequenceRows } from '../runner/batch-builder.ts';
 import type { Sequence } from '../scheduler/sequence.ts';
 
 export interface SequenceHandler {
   readonly sequence: Sequence;
   readonly rowsWanted: RowsWanted;
+  /** For 'score': the tokens whose log-probabilities are wanted. They go one token beyond the sequence's. */
+  readonly scoredText?: ReturnType<RowPolicy['promptOf']>;
   /** Takes in a step's results.
    * @returns the token sampled, if the sequence samples. Throws: the sequence fails. */
   onRows(rows: SequenceRows): number | undefined;

@@ -10,6 +10,7 @@
  * Knows nothing of requests, options or where the logits came from. */
 import { ShapeError } from '../errors.ts';
 import { BestPrefix } from './best-prefix.ts';
+import { kBest } from './k-best.ts';
 
 export class Candidates {
   readonly vocabSize: number;
@@ -21,6 +22,8 @@ export class Candidates {
   /** Scratch by token id. All zero between processors: who writes here cleans up. */
   readonly marks: Uint32Array;
   readonly #bestPrefix: BestPrefix;
+  /** Scratch of `keepTop`. */
+  readonly #places: Int32Array;
   #size = 0;
 
   constructor(vocabSize: number) {
@@ -31,6 +34,7 @@ export class Candidates {
     this.scores = new Float64Array(vocabSize);
     this.marks = new Uint32Array(vocabSize);
     this.#bestPrefix = new BestPrefix(vocabSize);
+    this.#places = new Int32Array(Math.ceil(vocabSize / 16));
   }
 
   /** How many candidates are left. Places from `size` on hold nothing. */
@@ -40,7 +44,7 @@ export class Candidates {
 
   get byteLength(): number {
     const { ids, logits, probs, scores, marks } = this;
-    const arrays = [ids, logits, probs, scores, marks, this.#bestPrefix];
+    const arrays = [ids, logits, probs, scores, marks, this.#bestPrefix, this.#places];
     return arrays.reduce((bytes, array) => bytes + array.byteLength, 0);
   }
 
@@ -53,9 +57,36 @@ export class Candidates {
     for (let id = 0; id < vocabSize; id++) {
       const logit = row[id]!;
       ids[id] = id;
-      logits[id] = Number.isNaN(logit) ? Number.NEGATIVE_INFINITY : logit;
+      logits[id] = nanAsBanned(logit);
     }
     this.#size = vocabSize;
+  }
+
+  /** The same as `load` and then `keepTop(k)`, without touching the tokens that are dropped anyway.
+   * Shapes  row [vocabSize]; read, not kept
+   * Errors  ShapeError */
+  loadTop(row: Float32Array | Float64Array, k: number): void {
+    const { ids, logits, vocabSize } = this;
+    if (row.length !== vocabSize) throw new ShapeError('sampling', `${vocabSize} logits`, `${row.length}`);
+    this.#size = kBest(row, vocabSize, k, ids);
+    for (let place = 0; place < this.#size; place++) logits[place] = nanAsBanned(row[ids[place]!]!);
+  }
+
+  /** Keeps the `k` highest logits, the lower ids among equals. */
+  keepTop(k: number): void {
+    const { ids, logits } = this;
+    if (k >= this.#size) return;
+    // With many to keep the heap of the best would be slower than sorting into buckets.
+    if (k > this.#size / 16) {
+      this.keepBest(logits, undefined, k);
+      return;
+    }
+    this.#size = kBest(logits, this.#size, k, this.#places);
+    for (let i = 0; i < this.#size; i++) {
+      const place = this.#places[i]!; // ascending and never below i: nothing is overwritten before it is read
+      ids[i] = ids[place]!;
+      logits[i] = logits[place]!;
+    }
   }
 
   /** Where a token stands, or -1 when it was dropped. */
@@ -135,4 +166,8 @@ export class Candidates {
     }
     this.#size = end;
   }
+}
+
+function nanAsBanned(logit: number): number {
+  return Number.isNaN(logit) ? Number.NEGATIVE_INFINITY : logit;
 }

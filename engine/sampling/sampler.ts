@@ -10,6 +10,7 @@ import type { Candidates } from './candidates.ts';
 import { LogProbabilities, type TokenLogprob } from './log-probabilities.ts';
 import type { LogitsProcessor } from './logits-processor.ts';
 import { buildProcessorChain, type ProcessorChain } from './processor-chain.ts';
+import { TopKProcessor } from './processors/top-k.ts';
 import type { SamplingParams } from './sampling-params.ts';
 import type { TokenHistory } from './token-history.ts';
 
@@ -75,7 +76,9 @@ export class Sampler {
       return best;
     }
     const candidates = this.#candidates;
-    candidates.load(logits);
+    const topK = edits.length === 0 && filters[0] instanceof TopKProcessor ? filters[0].k : 0;
+    if (topK > 0) candidates.loadTop(logits, topK);
+    else candidates.load(logits);
     this.#context.history = history;
     for (const edit of edits) edit.apply(candidates, this.#context);
     for (const filter of filters) filter.apply(candidates, this.#context);

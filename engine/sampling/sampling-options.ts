@@ -42,7 +42,8 @@ export interface SamplingOptions {
    * -Infinity too, bans the token outright. */
   readonly logit_bias?: Readonly<Record<string, number>> | null;
 
-  /** Text at which to stop: a string or several. Default none. None may be empty. */
+  /** Text at which to stop: a string or several. Default none. None may be empty; at most 1,024, of 65,536 UTF-16 units
+   * together. */
   readonly stop?: string | readonly string[] | null;
   /** Leave the stop string in the text. Default false. */
   readonly include_stop_str_in_output?: boolean | null;

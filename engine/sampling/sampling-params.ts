@@ -1,7 +1,7 @@
 /** Turns a request's sampling options into checked parameters: complete, frozen, in the engine's own names.
  * Pure: a missing seed stays missing; the caller chooses one. */
 import { InvalidArgumentError } from '../errors.ts';
-import { checkNumber, checkWholeNumber, describe, OptionReader } from './option-reader.ts';
+import { checkNumber, checkWholeNumber, describe, OptionReader } from '../util/option-reader.ts';
 import type { LogitBias } from './processors/logit-bias.ts';
 import type { SamplingOptions } from './sampling-options.ts';
 
@@ -35,7 +35,7 @@ export interface SamplingParams {
   readonly topLogprobs: number;
 }
 
-const OPTION_NAMES: Readonly<Record<keyof SamplingOptions, true>> = {
+const NAMES: Readonly<Record<keyof SamplingOptions, true>> = {
   max_tokens: true,
   min_tokens: true,
   n: true,
@@ -61,8 +61,10 @@ const OPTION_NAMES: Readonly<Record<keyof SamplingOptions, true>> = {
   top_logprobs: true,
 };
 
+export const SAMPLING_OPTION_NAMES: readonly string[] = Object.keys(NAMES);
+
 /** What other programs call our options. Suggested, not accepted: one name for one thing. */
-const OTHER_NAMES: Readonly<Record<string, string>> = {
+export const OTHER_SAMPLING_NAMES: Readonly<Record<string, string>> = {
   max_completion_tokens: 'max_tokens',
   max_new_tokens: 'max_tokens',
   n_predict: 'max_tokens',
@@ -77,13 +79,20 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
   n_probs: 'logprobs',
 };
 
+/** Every character of an answer is compared with every stop string, on the thread that serves everybody. */
+const MAX_STOPS = 1024;
+const MAX_STOP_CHARACTERS = 65_536;
 const MAX_LOGPROBS = 20;
 const MAX_BIAS = 100;
 const MAX_TOKEN_ID = 2 ** 31 - 1;
 
 /** @throws InvalidArgumentError naming the option, what it was and what would be right. */
 export function resolveSamplingParams(options: SamplingOptions = {}): SamplingParams {
-  const reader = new OptionReader('sampling options', options, Object.keys(OPTION_NAMES), OTHER_NAMES);
+  return readSamplingParams(new OptionReader('sampling options', options, SAMPLING_OPTION_NAMES, OTHER_SAMPLING_NAMES));
+}
+
+/** As `resolveSamplingParams`, of a reader that may know other options besides. */
+export function readSamplingParams(reader: OptionReader): SamplingParams {
   const maxTokens = reader.wholeNumber('max_tokens', { fallback: Number.POSITIVE_INFINITY, min: 1 });
   const minTokens = reader.wholeNumber('min_tokens', { fallback: 0, min: 0 });
   if (minTokens > maxTokens) {
@@ -140,15 +149,24 @@ function readLogitBias(value: unknown): readonly LogitBias[] {
 
 function readStop(value: unknown): readonly string[] {
   if (value === undefined) return Object.freeze([]);
-  const stops: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (Array.isArray(value) && value.length > MAX_STOPS) {
+    throw new InvalidArgumentError('stop', `must be at most ${MAX_STOPS} strings, got ${value.length}`);
+  }
+  const stops: unknown[] = Array.isArray(value) ? [...value] : [value];
+  let numCharacters = 0;
   for (const stop of stops) {
     if (typeof stop !== 'string') {
       throw new InvalidArgumentError('stop', `must be a string or an array of strings, got ${describe(stop)}`);
     }
     if (stop === '') throw new InvalidArgumentError('stop', 'must not be empty: it would match everywhere');
     if (!stop.isWellFormed()) throw new InvalidArgumentError('stop', 'holds half a character (a lone surrogate)');
+    numCharacters += stop.length;
   }
-  return Object.freeze([...(stops as string[])]);
+  if (numCharacters > MAX_STOP_CHARACTERS) {
+    const limit = `must have at most ${MAX_STOP_CHARACTERS} characters together`;
+    throw new InvalidArgumentError('stop', `${limit}, got ${numCharacters}`);
+  }
+  return Object.freeze(stops as string[]);
 }
 
 function readTokenIds(value: unknown): readonly number[] {

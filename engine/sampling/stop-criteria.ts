@@ -2,12 +2,9 @@
 import type { SamplingParams } from './sampling-params.ts';
 import { numGeneratedTokens, type TokenHistory } from './token-history.ts';
 
-/** 'stop': the model, a stop token or a stop string ended it; 'length': `max_tokens` or the context's end;
- * 'abort': the caller gave up. */
-export type FinishReason = 'stop' | 'length' | 'abort';
-
 export interface StopDecision {
-  readonly finishReason: FinishReason;
+  /** 'stop': the model, a stop token or a stop string ended it; 'length': `max_tokens` or the context's end. */
+  readonly finishReason: 'stop' | 'length';
   /** The entry of `stop_token_ids` or `stop` that did it; undefined for the model's own end and for 'length'. */
   readonly stopReason?: number | string;
 }

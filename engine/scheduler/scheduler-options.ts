@@ -15,9 +15,9 @@ export interface SchedulerOptions {
   /** Tokens of one sequence in one step: a long prompt leaves room for others. Minimum 1; at most
    * `maxNumBatchedTokens`, default half of it. */
   readonly maxPrefillChunk?: number;
-  /** Sequences waiting at a time. Minimum 1, default 1024. */
+  /** Sequences waiting at a time. A single group, added when none waits, may exceed it. Minimum 1, default 1024. */
   readonly maxNumQueuedRequests?: number;
-  /** Tokens of all waiting sequences. A single one may exceed it. Minimum 1; default: no bound. */
+  /** Tokens of all waiting sequences. A single group may exceed it likewise. Minimum 1; default: no bound. */
   readonly maxNumQueuedTokens?: number;
   /** Default first come, first served. */
   readonly order?: RequestOrder;

@@ -6,9 +6,10 @@
  *
  * Sole writer of sequences' status and counts. Pure (law 4): no model, no text, no timers, only the clock handed in. Calls
  * may come at any moment, also between `schedule` and `update`; a step in flight is never overtaken by the next. */
-import { AbortError, InvalidArgumentError, QueueFullError, RequestTimeoutError } from '../errors.ts';
+import { AbortError, InvalidArgumentError, RequestTimeoutError } from '../errors.ts';
 import type { KvCacheManager } from '../kvcache/kv-cache-manager.ts';
 import type { Clock } from '../util/clock.ts';
+import { checkNewSequences } from './new-sequences.ts';
 import { SortedQueue } from './request-queue.ts';
 import { type ResolvedSchedulerOptions, resolveSchedulerOptions, type SchedulerOptions } from './scheduler-options.ts';
 import {
@@ -98,7 +99,13 @@ export class Scheduler {
    * @throws ContextLengthError  the whole KV cache could not hold one of them
    * @throws InvalidArgumentError  an id is taken, or a sequence was added before */
   addAll(sequences: readonly Sequence[]): void {
-    this.#checkNew(sequences);
+    const { options } = this;
+    checkNewSequences(sequences, {
+      unfinished: this.#sequences,
+      waiting: this.#waiting,
+      kvCacheManager: this.#kvCache,
+      options,
+    });
     const nowMs = this.#clock.nowMs();
     for (const sequence of sequences) {
       sequence.arrivalMs = nowMs;
@@ -116,6 +123,16 @@ export class Scheduler {
     const sequence = this.#sequences.get(sequenceId);
     if (sequence === undefined) return false;
     this.#finish(sequence, 'abort', new AbortError(reason));
+    this.#events.deliver();
+    return true;
+  }
+
+  /** Ends a sequence with a RequestTimeoutError: whoever keeps its deadline knows that it has passed. False when no such
+   * sequence is unfinished. */
+  expire(sequenceId: number): boolean {
+    const sequence = this.#sequences.get(sequenceId);
+    if (sequence === undefined) return false;
+    this.#timeOut(sequence);
     this.#events.deliver();
     return true;
   }
@@ -183,13 +200,9 @@ export class Scheduler {
     if (nowMs < this.#nextExpiryMs) return;
     this.#nextExpiryMs = Number.POSITIVE_INFINITY;
     for (const sequence of [...this.#sequences.values()]) {
-      const { deadlineMs, expiresAtMs } = sequence;
-      if (deadlineMs === undefined || nowMs < expiresAtMs) {
-        this.#nextExpiryMs = Math.min(this.#nextExpiryMs, expiresAtMs);
-        continue;
-      }
-      const state = sequence.status === 'running' ? 'running' : 'queued';
-      this.#finish(sequence, 'timeout', new RequestTimeoutError(deadlineMs, state));
+      const { expiresAtMs } = sequence;
+      if (nowMs < expiresAtMs) this.#nextExpiryMs = Math.min(this.#nextExpiryMs, expiresAtMs);
+      else this.#timeOut(sequence);
     }
     this.#events.deliver();
   }
@@ -258,6 +271,12 @@ export class Scheduler {
     }
   }
 
+  #timeOut(sequence: Sequence): void {
+    const state = sequence.status === 'running' ? 'running' : 'queued';
+    const { deadlineMs = Number.POSITIVE_INFINITY } = sequence;
+    this.#finish(sequence, 'timeout', new RequestTimeoutError(deadlineMs, state));
+  }
+
   #finish(sequence: Sequence, reason: FinishReason, error?: Error): void {
     if (sequence.isFinished) return;
     (sequence.status === 'running' ? this.#running : this.#waiting).remove(sequence);
@@ -276,29 +295,5 @@ export class Scheduler {
     if (inFlight?.output === output) return inFlight;
     const current = inFlight === undefined ? 'no step is in flight' : `step ${inFlight.output.stepIndex} is in flight`;
     throw new InvalidArgumentError('output', `step ${output.stepIndex} cannot be given back: ${current}`);
-  }
-
-  #checkNew(sequences: readonly Sequence[]): void {
-    const added = new Map<number, Sequence>();
-    let numTokens = 0;
-    for (const sequence of sequences) {
-      const { id, status, forkOf } = sequence;
-      if (this.#sequences.has(id) || added.has(id)) throw new InvalidArgumentError('id', `${id} is in use`);
-      if (status !== 'waiting') throw new InvalidArgumentError('sequence', `${id} has run before; make a new one`);
-      if (forkOf?.isFinished === false && (this.#sequences.get(forkOf.id) ?? added.get(forkOf.id)) !== forkOf) {
-        throw new InvalidArgumentError('forkOf', `${id} is a fork of ${forkOf.id}, which must be added first`);
-      }
-      this.#kvCache.checkCapacity(sequence.maxNumComputedTokens, this.options.maxPrefillChunk);
-      added.set(id, sequence);
-      numTokens += sequence.numTokens;
-    }
-    const { maxNumQueuedRequests, maxNumQueuedTokens } = this.options;
-    if (this.#waiting.size + sequences.length > maxNumQueuedRequests) {
-      throw new QueueFullError('requests', maxNumQueuedRequests);
-    }
-    // An empty queue takes any request: refused now, it would be refused always.
-    if (this.#waiting.size > 0 && this.#waiting.numTokens + numTokens > maxNumQueuedTokens) {
-      throw new QueueFullError('tokens', maxNumQueuedTokens);
-    }
   }
 }

@@ -38,7 +38,8 @@ export interface SequenceOptions {
   readonly forkOf?: Sequence | undefined;
 }
 
-const MAX_PRIORITY = 1e6;
+/** Priorities lie within ± this. */
+export const MAX_PRIORITY = 1e6;
 const MAX_TOKEN_ID = 2 ** 31 - 1;
 
 export class Sequence implements CacheableSequence {

@@ -32,7 +32,7 @@ export function availableThreads(sources: CpuSources = SYSTEM): number {
 }
 
 /** CPUs' worth of time per unit of time that the tightest control group on the path allows. Undefined: no limit. */
-export function cgroupQuota(sources: CpuSources): number | undefined {
+export function cgroupQuota(sources: CpuSources = SYSTEM): number | undefined {
   const quotas: number[] = [];
   for (const line of (sources.read('/proc/self/cgroup') ?? '').split('\n')) {
     const [, controllers, path] = /^\d+:([^:]*):(.*)$/.exec(line) ?? [];

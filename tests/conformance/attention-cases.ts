@@ -14,7 +14,9 @@ export const attentionConfig = (): fc.Arbitrary<AttentionConfig> =>
       numSharing: fc.integer({ min: 1, max: 4 }),
       oddHeadDim: size(65),
       kvDtype: fc.constantFrom(...KV_DTYPES),
-      slidingWindow: fc.option(fc.integer({ min: 1, max: 20 }), { nil: undefined }),
+      slidingWindow: fc.option(fc.oneof(fc.integer({ min: 1, max: 20 }), fc.constantFrom(63, 64, 65, 100)), {
+        nil: undefined,
+      }),
       softCap: fc.option(fc.constantFrom(0.5, 5, 50), { nil: undefined }),
     })
     .map(({ numSharing, oddHeadDim, ...config }) => ({
@@ -23,20 +25,24 @@ export const attentionConfig = (): fc.Arbitrary<AttentionConfig> =>
       headDim: config.kvDtype === 'q8_0' ? (oddHeadDim > 32 ? 64 : 32) : oddHeadDim,
     }));
 
-export const blockSize = () => fc.constantFrom(1, 2, 3, 4, 8, 16);
+export const blockSize = () => fc.constantFrom(1, 2, 3, 4, 8, 16, 16, 32);
+
+/** Tokens of a sequence that came before; now and then so many that kernels take them in several steps. */
+const numPast = () =>
+  fc.oneof(
+    { weight: 7, arbitrary: fc.integer({ min: 0, max: 24 }) },
+    { weight: 1, arbitrary: fc.integer({ min: 50, max: 200 }) },
+  );
 
 /** Several sequences, each with some tokens in the cache already and some new ones. */
 const attentionParameters = () =>
   fc.record({
     config: attentionConfig(),
     blockSize: blockSize(),
-    sequences: fc.array(
-      fc.record({ numPast: fc.integer({ min: 0, max: 24 }), numNew: fc.integer({ min: 1, max: 9 }) }),
-      {
-        minLength: 1,
-        maxLength: 4,
-      },
-    ),
+    sequences: fc.array(fc.record({ numPast: numPast(), numNew: fc.integer({ min: 1, max: 9 }) }), {
+      minLength: 1,
+      maxLength: 4,
+    }),
     seed: seed(),
   });
 

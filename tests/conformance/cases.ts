@@ -100,7 +100,10 @@ const rope = casesOf(
 );
 
 function gated(op: 'siluMul' | 'geluMul') {
-  return casesOf(op, fc.record(rows()), async (work, p) => {
+  // A quarter of the gate's size: half of the gates pass as they are, times a value of 1/2. A lone gate far below 0 gives 0,
+  // or something next to it.
+  const parameters = fc.record(rows()).map((p) => ({ ...p, magnitude: p.scale / 4 }));
+  return casesOf(op, parameters, async (work, p) => {
     const gate = work.floats([p.T, p.N], randomValues(p.seed, p.T * p.N, p.scale));
     const up = work.floats([p.T, p.N], randomValues(p.seed + 1, p.T * p.N));
     const out = p.inPlace ? gate : work.output([p.T, p.N]);
@@ -131,7 +134,10 @@ const gatherRows = casesOf(
 
 const tokenLogprobs = casesOf(
   'tokenLogprobs',
-  fc.record({ R: numTokens(), V: size(), scale: fc.constantFrom(1e-3, 1, 30), seed: seed() }),
+  fc
+    .record({ R: numTokens(), V: size(), scale: fc.constantFrom(1e-3, 1, 30), seed: seed() })
+    // A token that is nearly certain has a log-probability of nearly 0, which 1 + e^-30 rounds away.
+    .map((p) => ({ ...p, magnitude: 1 })),
   async (work, p) => {
     const logits = work.floats([p.R, p.V], randomValues(p.seed, p.R * p.V, p.scale));
     const tokenIds = work.ints([p.R], randomInts(p.seed + 1, p.R, p.V));

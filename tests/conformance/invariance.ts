@@ -40,8 +40,15 @@ export function matmulBatchInvariance(backend: KernelBackend, isWanted: (dtype: 
 export function attentionInvariance(backend: KernelBackend, isWanted: (dtype: DType) => boolean = () => true) {
   const parameters = fc.record({
     config: attentionConfig().filter(({ kvDtype }) => isWanted(kvDtype)),
-    lengths: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 3 }),
-    chunkSizes: fc.array(fc.integer({ min: 1, max: 12 }), { minLength: 1, maxLength: 5 }),
+    lengths: fc.oneof(
+      { weight: 7, arbitrary: fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 3 }) },
+      // Long enough for several steps of an online softmax.
+      { weight: 1, arbitrary: fc.tuple(fc.integer({ min: 60, max: 150 })) },
+    ),
+    chunkSizes: fc.array(fc.oneof(fc.integer({ min: 1, max: 12 }), fc.constantFrom(40, 70)), {
+      minLength: 1,
+      maxLength: 5,
+    }),
     blockSizes: fc.tuple(blockSize(), blockSize()),
     seed: seed(),
   });

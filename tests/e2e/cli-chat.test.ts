@@ -1,11 +1,10 @@
 /** `quern chat`, by a script through a pipe and by a person at a terminal. */
-import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
+import { atTerminal, hasTerminal, type TerminalStep, terminalNote } from '../helpers/terminal.ts';
 
 const folder = useTemporaryFolder();
 const DRAFT = bundledModelPath('draft');
@@ -42,6 +41,18 @@ describe('quern chat in a pipe', () => {
     expect(second!.usage.numPromptTokens).toBeGreaterThan(first!.usage.numPromptTokens + 8);
     expect(second!.usage.numCachedTokens).toBeGreaterThan(0);
     expect(second!.numTokensLeft).toBe(512 - second!.usage.numPromptTokens - 8);
+  });
+
+  it('takes a line as it is, whatever Unicode calls a line end, and refuses one without an end', async () => {
+    const { stdout, code } = await runCli([...GREEDY, '-q', '--json'], { stdin: 'one\u2028message\r\n' });
+    expect(code).toBe(0);
+    expect(jsonAnswers(stdout)).toHaveLength(1);
+    const endless = await runCli([...GREEDY, '-q'], { stdin: Buffer.alloc(2 ** 24 + 1, 'x') });
+    expect(endless).toEqual({
+      code: 3,
+      stdout: '',
+      stderr: 'quern: stdin: line 1 at byte 0: is longer than 16777216 bytes\n',
+    });
   });
 
   it('takes a template, names for it, and a system message', async () => {
@@ -93,82 +104,15 @@ describe('quern chat in a pipe', () => {
   });
 });
 
-/** Runs a command at a terminal of its own: waits for a pattern, sends keys, and so on. Prints what was shown. */
-const TERMINAL = `
-import json, os, pty, re, select, sys, time
-steps, command = json.loads(sys.argv[1]), sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execvp(command[0], command)
-shown, start, deadline = '', 0, time.time() + 30
-def read():
-    global shown
-    if not select.select([terminal], [], [], 0.1)[0]:
-        return time.time() < deadline
-    try:
-        data = os.read(terminal, 65536)
-    except OSError:
-        return False
-    shown += data.decode('utf-8', 'replace')
-    return bool(data)
-for pattern, keys in steps:
-    while True:
-        match = re.compile(pattern, re.S).search(shown, start)
-        if match or not read():
-            break
-    if not match:
-        break
-    start = match.end()
-    os.write(terminal, keys.encode())
-while read():
-    pass
-done, status = os.waitpid(pid, os.WNOHANG)
-while done == 0 and time.time() < deadline:
-    time.sleep(0.02)
-    done, status = os.waitpid(pid, os.WNOHANG)
-if done == 0:
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-print(json.dumps({'shown': shown, 'code': os.waitstatus_to_exitcode(status) if done else None}))
-`;
-
-function hasPty(): boolean {
-  try {
-    execFileSync('python3', ['-c', 'import os, pty; os.waitstatus_to_exitcode'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-type Step = readonly [pattern: string, keys: string];
-
-function atTerminal(steps: readonly Step[], args: readonly string[]): Promise<{ shown: string; code: number | null }> {
-  const bin = fileURLToPath(new URL('../../bin/quern.js', import.meta.url));
-  const env = { ...process.env, XDG_STATE_HOME: folder.at('state'), TERM: 'xterm', NO_COLOR: '1' };
-  const child = spawn('python3', ['-c', TERMINAL, JSON.stringify(steps), process.execPath, bin, ...args], { env });
-  let output = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
-  return new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', () => {
-      try {
-        resolve(JSON.parse(output) as { shown: string; code: number | null });
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
+function chatAtTerminal(steps: readonly TerminalStep[], args: readonly string[]) {
+  return atTerminal(steps, args, { XDG_STATE_HOME: folder.at('state') });
 }
 
 const [CTRL_C, CTRL_D, UP] = ['\x03', '\x04', '\x1b[A'];
-const canTest = process.platform !== 'win32' && hasPty();
 
-describe.skipIf(!canTest)(`quern chat at a terminal${canTest ? '' : ' [skipped: needs python3 with pty]'}`, () => {
+describe.skipIf(!hasTerminal)(`quern chat at a terminal${terminalNote}`, () => {
   it('Ctrl-C stops the answer and not the program; twice on an empty prompt leaves', async () => {
-    const { shown, code } = await atTerminal(
+    const { shown, code } = await chatAtTerminal(
       [
         ['leaves\\..*> ', 'Tell me a story\r'],
         ['story\\s+\\S', CTRL_C],
@@ -187,7 +131,7 @@ describe.skipIf(!canTest)(`quern chat at a terminal${canTest ? '' : ' [skipped: 
 
   it('has commands, lines that go on, and a history for the next time', async () => {
     const saved = folder.at('saved.json');
-    const first = await atTerminal(
+    const first = await chatAtTerminal(
       [
         ['> ', 'Hello \\\r'],
         ['\\. ', 'there\r'],
@@ -204,7 +148,7 @@ describe.skipIf(!canTest)(`quern chat at a terminal${canTest ? '' : ' [skipped: 
     const messages = JSON.parse(readFileSync(saved, 'utf8')) as { content: string }[];
     expect(messages).toHaveLength(2);
     expect(messages[0]!.content).toBe('Hello \nthere');
-    const second = await atTerminal(
+    const second = await chatAtTerminal(
       [
         ['> ', UP.repeat(6)],
         ['there', CTRL_C],
@@ -216,7 +160,7 @@ describe.skipIf(!canTest)(`quern chat at a terminal${canTest ? '' : ' [skipped: 
   });
 
   it('goes on after a message that does not fit', async () => {
-    const { shown, code } = await atTerminal(
+    const { shown, code } = await chatAtTerminal(
       [
         ['> ', `${'word '.repeat(60)}\r`],
         ['larger --context-length\\..*> ', 'Hello\r'],

@@ -83,7 +83,7 @@ describe('quern perplexity', () => {
   const wrong: [string, string[], string | Uint8Array, number, RegExp][] = [
     ['no text', [], '', 3, /stdin: text at byte 0: has no token to predict/],
     ['bytes that are not UTF-8', [], '\uFFFE', 3, /not UTF-8/],
-    ['a window beyond the context', ['--window', '513'], TEXT, 2, /--window: 513 is more than the context of 512/],
+    ['a window beyond the context', ['--window', '514'], TEXT, 2, /--window: 514 is more than the context of 512/],
     ['a stride that leaves out tokens', ['--window', '16', '--stride', '16'], TEXT, 2, /--stride: .*at most 15/],
     ['a window of one token', ['--window', '1'], TEXT, 2, /whole number from 2/],
   ];
@@ -111,19 +111,13 @@ describe.skipIf(!hasFixtures)(`against PyTorch${skipNote}`, () => {
   it('gives the log-likelihoods of the first window: the text after one BOS, in windows of 512', async () => {
     const { valid } = await readJson<Golden>(new URL('../golden/story-draft.json', import.meta.url).pathname);
     const path = await folder.put('valid.txt', await readText());
-    const args = [
-      '-m',
-      sharedModelPath('story-draft-f16.gguf'),
-      '--parse-special',
-      '--max-windows',
-      '1',
-      '--backend',
-      'reference',
-    ];
-    const { nll, numTokens } = await perplexity([path, ...args]);
-    // A window of 512 tokens predicts 511; PyTorch's predicted one more, for which it had read no further token.
-    expect(numTokens).toBe(511);
-    const expected = valid.first_window_nll.slice(0, 511).reduce((sum, value) => sum + value, 0) / 511;
+    // PyTorch's windows read 512 tokens and predict 512: the last one read predicts the first of the next window.
+    const windows = ['--window', '513', '--stride', '512', '--max-windows', '1'];
+    const model = ['-m', sharedModelPath('story-draft-f16.gguf'), '--backend', 'reference'];
+    const { nll, numTokens } = await perplexity([path, '--parse-special', ...windows, ...model]);
+    expect(numTokens).toBe(512);
+    expect(valid.first_window_nll).toHaveLength(512);
+    const expected = valid.first_window_nll.reduce((sum, value) => sum + value, 0) / 512;
     expect(Math.abs(nll - expected)).toBeLessThan(1e-5);
   });
 });

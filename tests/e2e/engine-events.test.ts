@@ -138,35 +138,43 @@ describe('loading', () => {
     expect(error).toBe(mine);
   });
 
-  it.each([
-    ['before it began', 0],
-    ['in the middle', 3],
-  ])('is given up by a signal %s', async (_, afterRanges) => {
+  it('is given up by a signal in the middle', async () => {
     const controller = new AbortController();
     const reason = new Error('changed my mind');
-    if (afterRanges === 0) controller.abort(reason);
     let numRanges = 0;
     const error = await expectReleased({
       signal: controller.signal,
       onProgress: () => {
-        if (++numRanges === afterRanges) controller.abort(reason);
+        if (++numRanges === 3) controller.abort(reason);
       },
     });
     expect(error).toBeInstanceOf(AbortError);
     expect(error).toMatchObject({ cause: reason });
-    expect(numRanges).toBe(afterRanges);
+    expect(numRanges).toBe(3);
   });
+
+  it.each<EngineOptions>([{ kvCacheBytes: 1 }, { maxModelLen: 100_000 }])(
+    'is refused for %j, which is too much or too little for this model, before any weight is read',
+    async (options) => {
+      const onProgress = vi.fn();
+      expect(await expectReleased({ ...options, onProgress })).toBeInstanceOf(InvalidArgumentError);
+      expect(onProgress).not.toHaveBeenCalled();
+    },
+  );
 
   it.each<EngineOptions>([
     { maxNumQueuedRequests: 0 },
-    { maxNumQueuedTokens: -1 },
     { maxBatchSize: 0 },
     { maxWaitMs: -1 },
     { schedulingPolicy: 'priority', priorityAgeingMs: 0 },
-    { kvCacheBytes: 1 },
-    { maxModelLen: 100_000 },
-  ])('is refused for %j, and leaves nothing behind', async (options) => {
-    expect(await expectReleased(options)).toBeInstanceOf(InvalidArgumentError);
+  ])('is refused for %j before the file is touched', async (options) => {
+    expect(await rejection(Engine.load(folder.at('nowhere.gguf'), options))).toBeInstanceOf(InvalidArgumentError);
+  });
+
+  it('is refused for a path that is none, and given up at once by a signal that has fired', async () => {
+    expect(await rejection(Engine.load(undefined as unknown as string))).toBeInstanceOf(InvalidArgumentError);
+    const signal = AbortSignal.abort('no');
+    expect(await rejection(Engine.load(folder.at('nowhere.gguf'), { signal }))).toBeInstanceOf(AbortError);
   });
 });
 

@@ -1,5 +1,5 @@
 /** Prompt caches through the public API: what one engine computed, another need not. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { bundledModelPath, Engine } from '../../engine/index.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
@@ -15,6 +15,8 @@ it('a restored prompt cache serves the prompt, gives the same text, and a damage
   const told = await first.generate(PROMPT, OPTIONS).result;
   expect(told.usage.numCachedTokens).toBe(0);
   const saved = await first.savePromptCache(path);
+  // Prompts can be read from it.
+  if (process.platform !== 'win32') expect((await stat(path)).mode & 0o777).toBe(0o600);
   expect(saved.numTokens).toBeGreaterThanOrEqual(Math.floor(told.usage.numPromptTokens / 16) * 16);
 
   await using second = await Engine.load(bundledModelPath('draft'), { numThreads: 1 });

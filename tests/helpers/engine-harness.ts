@@ -3,7 +3,7 @@
  * worker threads. */
 import { createHash } from 'node:crypto';
 import { Engine, type Prompt } from '../../engine/engine.ts';
-import type { EngineOptions } from '../../engine/engine-options.ts';
+import { type EngineOptions, resolveEngineOptions } from '../../engine/engine-options.ts';
 import { probeBackends } from '../../engine/kernels/backend-registry.ts';
 import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { KvCacheManager } from '../../engine/kvcache/kv-cache-manager.ts';
@@ -61,19 +61,20 @@ export class EngineHarness {
     const { numBlocks, ...rest } = options;
     const engineOptions = { backend: 'reference', numThreads: 0, ...rest };
     const events: EngineHarness['events'] = [];
-    const loaded = await loadEngine(path, await withNumBlocks(path, engineOptions, numBlocks));
+    const sized = await withNumBlocks(path, engineOptions, numBlocks);
+    const loaded = await loadEngine(path, resolveEngineOptions(sized));
     const recorder = new RecordingExecutor(loaded);
     // The constructor is private to TypeScript only; a service has no business with it.
     const engine: Engine = Reflect.construct(Engine, [
       { ...loaded, executor: recorder },
-      {
+      resolveEngineOptions({
         ...engineOptions,
         onSequenceEvent: (event: SequenceEvent, sequence: Sequence, atMs: number) => {
           events.push({ event, sequence });
           recorder.onEvent(event, sequence);
           options.onSequenceEvent?.(event, sequence, atMs);
         },
-      },
+      }),
     ]);
     return new EngineHarness(engine, loaded, { recorder, events });
   }
@@ -160,7 +161,7 @@ async function withNumBlocks(
   numBlocks: number | undefined,
 ): Promise<EngineOptions> {
   if (numBlocks === undefined) return options;
-  const probe = await loadEngine(path, { ...options, numThreads: 0 });
+  const probe = await loadEngine(path, resolveEngineOptions({ ...options, numThreads: 0 }));
   const { numLayers, numKvHeads, headDim } = probe.model.config;
   const { kvDtype: dtype, blockSize } = probe.memory.options;
   await probe.model.backend.close();

@@ -40,6 +40,7 @@ export class FakeModel {
   run(output: SchedulerOutput): SampledTokens {
     const { blockSize, vocabSize } = this.#options;
     this.#checkWrites(output);
+    this.#checkCopies(output);
     for (const { source, target } of output.blockCopies) {
       this.#slots.copyWithin(target * blockSize, source * blockSize, (source + 1) * blockSize);
     }
@@ -71,6 +72,14 @@ export class FakeModel {
       throw new Error(`sequence ${sequence.id} has no block for position ${position}`);
     }
     return blockId * blockSize + (position % blockSize);
+  }
+
+  /** A copy is for a sequence of this step, whose own block it fills: any other block may hold what somebody needs. */
+  #checkCopies({ scheduled, blockCopies }: SchedulerOutput): void {
+    for (const { source, target } of blockCopies) {
+      const numOwners = scheduled.filter(({ blockTable }) => blockTable.includes(target)).length;
+      if (numOwners !== 1) throw new Error(`block ${source} is copied to ${target}, which ${numOwners} sequences have`);
+    }
   }
 
   /** A block that one sequence writes to must be nobody else's: tokens of a step are computed side by side. */

@@ -1,8 +1,10 @@
 /** All kernels as one WebAssembly module, and the types of what it exports. */
 import type { FunctionBuilder } from './emitter/function-builder.ts';
 import type { Features } from './generators/arithmetic.ts';
-import { ATTENTION_F16, ATTENTION_F32, attention } from './generators/attention.ts';
-import { add, siluMul } from './generators/elementwise.ts';
+import { attention, finishAttention } from './generators/attention.ts';
+import { MAX_GROUP } from './generators/attention-scratch.ts';
+import { add, geluMul, siluMul } from './generators/elementwise.ts';
+import { layerNorm } from './generators/layer-norm.ts';
 import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
 import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
 import { matmulQ4 } from './generators/matmul-q4-0.ts';
@@ -12,6 +14,9 @@ import { quantizeToI8, quantizeToI16, spreadFloats } from './generators/pack-act
 import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './generators/pack-weights.ts';
 import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
+import { ROW_FORMATS } from './generators/row-formats.ts';
+import { storeLaneF16, storeLaneF32, storeLaneQ8, storeRowF16, storeRowQ8 } from './generators/store-kv.ts';
+import { widenRows, widenStripF16, widenStripQ8 } from './generators/widen-kv.ts';
 import { TILE_TOKENS } from './packing/activation-layout.ts';
 
 import { type WasmMemory, type WasmModule, WebAssemblyApi } from './web-assembly.ts';
@@ -44,12 +49,22 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
     packF32Row(),
     add(),
     siluMul(features),
+    geluMul(features),
     rmsNorm(features),
+    layerNorm(features),
     rope(),
     rowMax(),
     sumOfExponentials(features),
-    attention(ATTENTION_F32, features),
-    attention(ATTENTION_F16, features),
+    ...Object.values(ROW_FORMATS).map(widenRows),
+    widenStripF16(),
+    widenStripQ8(),
+    ...Array.from({ length: MAX_GROUP }, (_, i) => attention(i + 1, features)),
+    finishAttention(),
+    storeLaneF32(),
+    storeLaneF16(),
+    storeLaneQ8(),
+    storeRowF16(),
+    storeRowQ8(),
   ];
 }
 

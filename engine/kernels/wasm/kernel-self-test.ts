@@ -7,7 +7,8 @@ import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 
 const NUM_PAGES = 4;
 const [A, B, OUT, SCRATCH] = [0x1000, 0x11000, 0x21000, 0x31000];
-const TABLE = SCRATCH - 0x100;
+/** Attention's records and strips (generators/attention-scratch.ts). */
+const [RECORDS, STRIPS] = [SCRATCH - 0x200, SCRATCH - 0x100];
 const SEED = 20240229;
 
 /** Arguments for a kernel, by the start of its name. Counts are such that the bulk, the rest and several rounds run. */
@@ -20,11 +21,19 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['pack_', [A, OUT, 37]],
   ['add', [A, B, OUT, 61]],
   ['silu_mul', [A, B, OUT, 61]],
+  ['gelu_mul', [A, B, OUT, 61]],
   ['rms_norm', [A, B, OUT, 61, 1 / 61, 1e-5]],
+  ['layer_norm', [A, B, B + 0x400, OUT, 61, 1 / 61, 1e-5]],
   ['rope', [OUT, B, 17, 8, 4]],
   ['row_max', [A, 61]],
   ['sum_exp', [A, 61, 2]],
-  ['attention_', [A, OUT, 2, 40, TABLE, 3, 70, 16, 0x1000, B, B + 0x800, SCRATCH, 0.3]],
+  ['widen_rows', [A, OUT, 43, 3, 200, 256]],
+  ['widen_strip', [A, OUT, 64]],
+  ['attention_finish', [RECORDS, OUT, 43]],
+  ['attention_', [RECORDS, STRIPS, SCRATCH, 43, 256, 3, 55, 1, 0.3, 5]],
+  ['store_lane_q8_0', [A, OUT, OUT + 32, 3]],
+  ['store_row_q8_0', [A, OUT, 3]],
+  ['store_', [A, OUT, 61]],
 ];
 
 /** Names of the kernels whose results differ in any bit; empty when all agree.
@@ -50,7 +59,11 @@ class Bench {
     this.#bytes = Buffer.from(memory.buffer);
     const rng = Rng.fromSeed(SEED);
     const values = Float32Array.from({ length: (NUM_PAGES * PAGE_BYTES) / 4 }, () => 4 * rng.nextFloat() - 2);
-    new Int32Array(values.buffer).set([1, 0, 2, 1, 0], TABLE / 4);
+    const ints = new Int32Array(values.buffer);
+    for (let i = 0; i < 6; i++) {
+      ints.set([A + 0x100 * i, OUT + 0x100 * i], RECORDS / 4 + 4 * i);
+      ints.set([A + 0x1000 * i, B + 0x1000 * i], STRIPS / 4 + 2 * i);
+    }
     this.#initial = Buffer.from(values.buffer);
   }
 

@@ -1,6 +1,6 @@
 /** The backend's memory: one shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB          8 MiB + 64 KiB         9 MiB + 64 KiB                      at most 4 GiB
+ *   0      64 KiB          64 MiB + 64 KiB        65 MiB + 64 KiB                     at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
  * The void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
@@ -13,9 +13,9 @@ import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
 
 /** Threads that can run parts of ops at the same time. */
 export const MAX_THREADS = 256;
-const THREAD_BYTES = 32 * 1024;
+const THREAD_BYTES = 256 * 1024;
 /** Of a thread's memory the first part is for whatever one op needs, */
-export const THREAD_SCRATCH_BYTES = 8 * 1024;
+export const THREAD_SCRATCH_BYTES = 232 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
 export const ACTIVATION_AREA_BYTES = 1024 * 1024;

@@ -45,7 +45,7 @@ export class WasmBackend implements KernelBackend {
     this.#machine = newMachine(module, revectorized.used);
     this.features = { relaxedSimd: relaxed, revectorized };
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
-    this.kvPageLayout = `wasm rows 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
+    this.kvPageLayout = `wasm strips 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }
 
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);

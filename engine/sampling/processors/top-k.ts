@@ -5,14 +5,14 @@ import type { LogitsProcessor } from '../logits-processor.ts';
 
 export class TopKProcessor implements LogitsProcessor {
   readonly name = 'top_k';
-  readonly #k: number;
+  readonly k: number;
 
   /** @param k at least 1 */
   constructor(k: number) {
-    this.#k = k;
+    this.k = k;
   }
 
   apply(candidates: Candidates): void {
-    if (this.#k < candidates.size) candidates.keepBest(candidates.logits, undefined, this.#k);
+    candidates.keepTop(this.k);
   }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { byteLines } from '../../../cli/batch/byte-lines.ts';
+import { byteLines } from '../../../cli/byte-lines.ts';
 
 async function* inParts(bytes: Uint8Array, length: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += length) yield bytes.subarray(at, at + length);
@@ -29,6 +29,21 @@ it('passes over a line that is too long and goes on after it', async () => {
     { index: 0, byteOffset: 0, text: 'ab', isWhole: true },
     { index: 1, byteOffset: 3, text: undefined, isWhole: true },
     { index: 2, byteOffset: 54, text: 'cd', isWhole: true },
+  ]);
+});
+
+it('tells of a line that is too long at once, and ends, when that is wanted', async () => {
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('ab\n');
+    for (;;) yield Buffer.from('xxxx');
+  }
+  const list = [];
+  for await (const { bytes, ...rest } of byteLines(endless(), 10, { endsAtLongLine: true })) {
+    list.push({ ...rest, isKept: bytes !== undefined });
+  }
+  expect(list).toEqual([
+    { index: 0, byteOffset: 0, isWhole: true, isKept: true },
+    { index: 1, byteOffset: 3, isWhole: false, isKept: false },
   ]);
 });
 

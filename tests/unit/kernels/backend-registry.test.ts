@@ -38,7 +38,9 @@ describe('createBackend', () => {
 
   it('refuses an unknown name and lists the known ones', async () => {
     await expect(createBackend('cuda')).rejects.toThrow(InvalidArgumentError);
-    await expect(createBackend('cuda')).rejects.toThrow('must be one of auto, wasm, reference; got cuda');
+    await expect(createBackend('cuda')).rejects.toThrow(
+      'must be one of auto, wasm, reference, webgpu, gpujs; got cuda',
+    );
   });
 
   it("takes the first available one for 'auto'", async () => {

@@ -123,6 +123,21 @@ describe('KvCacheManager', () => {
     expect(manager.takeBlockCopies()).toEqual([]);
   });
 
+  it('forgets a copy whose target is given back, and keeps the others', () => {
+    const manager = new KvCacheManager({ numBlocks: 9, blockSize: 4 });
+    const { computed: parent } = compute(manager, 1, [1, 2, 3, 4, 5, 6]);
+    const children = [2, 3].map((id) => sequence(id, [1, 2, 3, 4, 5, 7], 5));
+    for (const child of children) {
+      manager.fork(parent, child, 5);
+      manager.allocateSlots(child, 1);
+    }
+    const [, source] = manager.blockTable(1);
+    const [, kept] = manager.blockTable(3);
+    manager.free(2);
+    manager.free(1);
+    expect(manager.takeBlockCopies()).toEqual([{ source, target: kept }]);
+  });
+
   it('knows a block once when a fork has shared it before it was cached', () => {
     const manager = new KvCacheManager({ numBlocks: 2, blockSize: 2 });
     const parent = sequence(1, [1, 2], 2);

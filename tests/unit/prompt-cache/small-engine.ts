@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { bundledModelPath } from '../../../engine/bundled-model.ts';
 import { EngineCore } from '../../../engine/engine-core.ts';
-import type { EngineOptions } from '../../../engine/engine-options.ts';
+import { type EngineOptions, resolveEngineOptions } from '../../../engine/engine-options.ts';
 import { loadEngine } from '../../../engine/load-engine.ts';
 import type { PromptCacheHost } from '../../../engine/prompt-cache/prompt-cache-host.ts';
 import { argmax } from '../../../engine/sampling/argmax.ts';
@@ -43,7 +43,8 @@ export class SmallEngine implements AsyncDisposable {
   }
 
   static async load(options: EngineOptions): Promise<SmallEngine> {
-    return new SmallEngine(await loadEngine(bundledModelPath('draft'), { backend: 'reference', ...options }));
+    const resolved = resolveEngineOptions({ backend: 'reference', ...options });
+    return new SmallEngine(await loadEngine(bundledModelPath('draft'), resolved));
   }
 
   get vocabSize(): number {

@@ -118,3 +118,45 @@ describe('Candidates', () => {
     );
   });
 });
+
+describe('the k best', () => {
+  const rows = fc.array(
+    fc.oneof(fc.integer({ min: -3, max: 3 }), fc.double(), fc.constant(Number.NaN), fc.constant(NEGATIVE_INFINITY)),
+    { minLength: 1, maxLength: 120 },
+  );
+
+  it('are those that come first in order, whichever way they are asked for', () => {
+    fc.assert(
+      fc.property(rows, fc.integer({ min: 1, max: 130 }), (row, k) => {
+        const logits = row.map((logit) => (Number.isNaN(logit) ? NEGATIVE_INFINITY : logit));
+        const best = logits.map((_, id) => id).sort((a, b) => compare(logits[b]!, logits[a]!) || a - b);
+        const expected = best.slice(0, k).sort((a, b) => a - b);
+        const kept = new Candidates(row.length);
+        kept.load(Float64Array.from(row));
+        kept.keepTop(k);
+        const loaded = new Candidates(row.length);
+        loaded.loadTop(Float64Array.from(row), k);
+        for (const candidates of [kept, loaded]) {
+          expect(idsOf(candidates)).toEqual(expected);
+          expect([...candidates.logits.subarray(0, candidates.size)]).toEqual(expected.map((id) => logits[id]));
+        }
+      }),
+    );
+  });
+
+  it('are found after others were dropped', () => {
+    const row = Float32Array.from({ length: 200 }, (_, id) => (id * 37) % 200);
+    const candidates = new Candidates(200);
+    candidates.load(row);
+    candidates.dropBelow(20);
+    candidates.keepTop(3);
+    expect(idsOf(candidates)).toEqual([197, 199, 198].map((value) => row.indexOf(value)).sort((a, b) => a - b));
+  });
+
+  it('refuse a row of another size', () => {
+    expect(() => new Candidates(3).loadTop(new Float32Array(4), 2)).toThrow(ShapeError);
+  });
+});
+
+/** Of numbers, infinite ones too: their difference may be NaN. */
+const compare = (a: number, b: number): number => (a === b ? 0 : a < b ? -1 : 1);

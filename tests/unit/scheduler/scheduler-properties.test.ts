@@ -41,6 +41,7 @@ const stepArbitrary: fc.Arbitrary<SimulationStep> = fc.oneof(
     arbitrary: fc.record({ op: fc.constantFrom('abort' as const, 'fail'), pick: fc.nat(99), midStep: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.constant({ op: 'failStep' as const }) },
+  { weight: 2, arbitrary: fc.constant({ op: 'abortStarting' as const }) },
   { weight: 2, arbitrary: fc.record({ op: fc.constant('wait' as const), ms: fc.nat(20) }) },
 );
 
@@ -95,7 +96,7 @@ describe('Scheduler with a fake model', () => {
         return { op: 'add', request: { ...shared, prompt, deadlineMs, maxNewTokens: random(25), n: 1 + random(3) } };
       }
       if (kind < 18) return { op: random(2) === 0 ? 'abort' : 'fail', pick: random(99), midStep: random(2) === 0 };
-      if (kind < 19) return { op: 'failStep' };
+      if (kind < 19) return { op: random(2) === 0 ? 'failStep' : 'abortStarting' };
       if (kind < 30) return { op: 'wait', ms: random(10) };
       return { op: 'step' };
     };

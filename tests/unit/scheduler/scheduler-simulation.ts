@@ -45,6 +45,8 @@ export type SimulationStep =
   /** `midStep`: between `schedule` and `update`. */
   | { readonly op: 'abort' | 'fail'; readonly pick: number; readonly midStep: boolean }
   | { readonly op: 'failStep' }
+  /** A step in which a listener aborts every sequence that starts, after it was planned and before it is launched. */
+  | { readonly op: 'abortStarting' }
   | { readonly op: 'wait'; readonly ms: number };
 
 function fail(message: string): never {
@@ -63,6 +65,7 @@ export class SchedulerSimulation {
   readonly #prompts = new Map<Sequence, readonly number[]>();
   readonly #order: RequestOrder;
   #nextId = 1;
+  #abortsStarting = false;
 
   constructor(options: SimulationOptions) {
     this.#options = options;
@@ -80,6 +83,7 @@ export class SchedulerSimulation {
       listener: (event, sequence) => {
         this.events.push({ event, sequence });
         if (event === 'started') this.startedIds.push(sequence.id);
+        if (this.#abortsStarting && (event === 'started' || event === 'resumed')) this.scheduler.abort(sequence.id);
       },
     });
   }
@@ -89,6 +93,7 @@ export class SchedulerSimulation {
     else if (step.op === 'step') this.step();
     else if (step.op === 'wait') this.clock.advance(step.ms);
     else if (step.op === 'failStep') this.step('fail');
+    else if (step.op === 'abortStarting') this.#stepAbortingWhoStarts();
     else if (step.midStep) this.step(() => this.#end(step.op, step.pick));
     else this.#end(step.op, step.pick);
     this.#checkBlocks();
@@ -119,7 +124,8 @@ export class SchedulerSimulation {
     }
     if (output === undefined) {
       // Whatever waits must be able to start when nothing runs.
-      if (this.scheduler.hasUnfinished) fail('sequences are unfinished, but nothing is scheduled');
+      if (this.scheduler.hasUnfinished && !events.includes('aborted'))
+        fail('sequences are unfinished, but nothing is scheduled');
       return false;
     }
     this.#checkOutput(output);
@@ -132,6 +138,12 @@ export class SchedulerSimulation {
       this.scheduler.update(output, sampled);
     }
     return true;
+  }
+
+  #stepAbortingWhoStarts(): void {
+    this.#abortsStarting = true;
+    this.step();
+    this.#abortsStarting = false;
   }
 
   /** Steps until all is done. Returns the number of steps. */

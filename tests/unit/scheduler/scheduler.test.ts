@@ -148,6 +148,34 @@ describe('forks', () => {
     complete(scheduler, output);
   });
 
+  it('leave no copy behind when all of a step end before it is launched', () => {
+    const cut = { isOn: false };
+    const { scheduler, kvCacheManager } = setUp({
+      listener: (event) => {
+        if (cut.isOn && event === 'started') for (const id of [1, 2]) scheduler.abort(id);
+      },
+    });
+    const parent = sequence(1, 10, 5);
+    const child = new Sequence({
+      id: 2,
+      promptTokenIds: parent.tokenIds.slice(0, 10),
+      maxNewTokens: 5,
+      forkOf: parent,
+    });
+    scheduler.addAll([parent, child]);
+    expect(step(scheduler)).toBe('1:10');
+    // The child starts in this step, and with it the copy of the parent's last block.
+    cut.isOn = true;
+    expect(scheduler.schedule()).toBeUndefined();
+    expect([parent.finishReason, child.finishReason]).toEqual(['abort', 'abort']);
+    expect(kvCacheManager.stats().used).toBe(0);
+    cut.isOn = false;
+    scheduler.add(sequence(3, 10, 1));
+    const output = scheduler.schedule()!;
+    expect(output.blockCopies).toEqual([]);
+    complete(scheduler, output);
+  });
+
   it('go on alone when the parent is gone', () => {
     const { scheduler } = setUp();
     const parent = sequence(1, 10, 5);
@@ -273,10 +301,22 @@ describe('the queue', () => {
   });
 
   it('takes a group whole or not at all', () => {
-    const { scheduler } = setUp({ maxNumQueuedRequests: 2 });
+    const { scheduler } = setUp({ maxNumQueuedRequests: 3 });
+    scheduler.add(sequence(9, 2, 2));
     expect(() => scheduler.addAll([1, 2, 3].map((id) => sequence(id, 2, 2)))).toThrow(QueueFullError);
     expect(() => scheduler.addAll([sequence(1, 2, 2), sequence(1, 2, 2)])).toThrow(InvalidArgumentError);
-    expect(scheduler.hasUnfinished).toBe(false);
+    expect(scheduler.stats().numWaiting).toBe(1);
+    scheduler.addAll([sequence(1, 2, 2), sequence(2, 2, 2)]);
+    expect(scheduler.stats().numWaiting).toBe(3);
+  });
+
+  // It would be refused again however often it came.
+  it('takes a group larger than itself when it is empty', () => {
+    const { scheduler } = setUp({ maxNumQueuedRequests: 2, maxNumQueuedTokens: 2, maxNumSeqs: 2 });
+    scheduler.addAll([1, 2, 3].map((id) => sequence(id, 2, 1)));
+    expect(() => scheduler.add(sequence(4, 2, 1))).toThrow(/2 requests/);
+    expect([step(scheduler), step(scheduler)]).toEqual(['1:2 2:2', '3:2']);
+    scheduler.add(sequence(4, 2, 1));
   });
 });
 
@@ -301,6 +341,19 @@ describe('ends of all kinds', () => {
     complete(scheduler, output);
     expect(kvCacheManager.stats().used).toBe(0);
     expect(scheduler.schedule()).toBeUndefined();
+  });
+
+  it('times out at once when told that the deadline has passed', () => {
+    const { scheduler, kvCacheManager, events } = setUp();
+    const running = sequence(1, 4, 9, { deadlineMs: 1000 });
+    scheduler.add(running);
+    const output = scheduler.schedule()!;
+    expect(scheduler.expire(1)).toBe(true);
+    expect(scheduler.expire(1)).toBe(false);
+    complete(scheduler, output);
+    expect(running.error?.message).toMatch(/1000 ms while running/);
+    expect(events.at(-1)).toBe('timedOut 1');
+    expect(kvCacheManager.stats().used).toBe(0);
   });
 
   it('aborts at any moment', () => {

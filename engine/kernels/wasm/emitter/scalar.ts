@@ -52,6 +52,7 @@ export const i32 = {
   load: load('i32', 0x28),
   load16U: load('i32', 0x2f),
   store: store<'i32'>(0x36),
+  store8: store<'i32'>(0x3a),
   store16: store<'i32'>(0x3b),
 } as const;
 
@@ -62,6 +63,7 @@ export const f32 = {
   mul: binary<'f32', 'f32'>('f32', 0x94),
   div: binary<'f32', 'f32'>('f32', 0x95),
   max: binary<'f32', 'f32'>('f32', 0x97),
+  ne: binary<'f32', 'i32'>('i32', 0x5c),
   sqrt: unary<'f32', 'f32'>('f32', 0x91),
   load: load('f32', 0x2a),
   store: store<'f32'>(0x38),

@@ -53,12 +53,16 @@ export const v128 = {
     statement(address.code, value.code, simd(11), memoryArgument(byteOffset)),
   /** One 32-bit number in all lanes. */
   load32Splat: load(9),
+  /** One 16-bit number in all lanes. */
+  load16Splat: load(8),
   /** One 32-bit number in lane 0, zeros in the others. */
   load32Zero: load(92),
   /** Bytes 0 to 15 are a's, 16 to 31 are b's; `lanes` says which of them make the result. */
   shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 => expression('v128', a.code, b.code, simd(13), lanes),
   and: binary(78),
   or: binary(80),
+  /** Bits of `a` where `mask` has ones, bits of `b` elsewhere. */
+  bitselect: (a: V128, b: V128, mask: V128): V128 => expression('v128', a.code, b.code, mask.code, simd(82)),
 } as const;
 
 export const i8x16 = {
@@ -76,6 +80,8 @@ export const i16x8 = {
   shrS: shift(140),
   shrU: shift(141),
   narrowI32x4S: binary(133),
+  narrowI32x4U: binary(134),
+  extendLowI8x16S: unary(135),
   extaddPairwiseI8x16S: unary(124),
   /** Signed bytes of a times bytes of b from 0 to 127, products of neighbours added: the same for every implementation
    * as long as b stays below 128 and the sum within 16 bits. */
@@ -90,6 +96,10 @@ export const i32x4 = {
   sub: binary(177),
   shl: shift(171),
   shrS: shift(172),
+  shrU: shift(173),
+  maxS: binary(184),
+  extendLowI16x8S: unary(167),
+  extendHighI16x8S: unary(168),
   extaddPairwiseI16x8S: unary(126),
   /** Products of signed 16-bit lanes, neighbours added. */
   dotI16x8S: binary(186),
@@ -105,10 +115,18 @@ export const f32x4 = {
   sub: binary(229),
   mul: binary(230),
   div: binary(231),
-  min: binary(232),
   max: binary(233),
+  /** `b` where b < a, otherwise `a`: a NaN in `b` is passed over, one in `a` stays. */
+  pmin: binary(234),
+  /** `b` where a < b, otherwise `a`: likewise. */
+  pmax: binary(235),
   abs: unary(224),
   neg: unary(225),
+  /** All ones where it holds, else zeros. */
+  ne: binary(66),
+  ge: binary(70),
+  /** Rounds to the whole number next to 0. */
+  trunc: unary(105),
   /** Rounds to the nearest whole number, ties to even. */
   nearest: unary(106),
   convertI32x4S: unary(250),

@@ -1,140 +1,194 @@
-/** Attention of one query position over the pages of its sequence, for the query heads that share one KV head.
+/** One step of attention: 1 to 6 queries meet up to 64 keys and values, of which all of them see the same.
+ * ops/paged-attention.ts walks over steps and queries.
  *
- * Online softmax (Milakov & Gimelshein 2018; Dao et al. 2022): keys are taken 64 at a time from the first that the query
- * sees; a running maximum and sum per head, and what is in `out` so far, are rescaled whenever the maximum grows. Where
- * the steps fall depends only on the query's own position and window, never on pages, chunks or company (law 2).
+ *   scores       = q . k * scale                         attention-product.ts
+ *   weights      = online softmax, after soft cap        attention-softmax.ts
+ *   accumulator += sum of weight * v                     attention-product.ts
  *
- *   for 64 keys:   rowOffsets[i] = where key i's row lies, from its page in the block table
- *     for a head:  scores[i] = q . k[i]                 four keys at once, eight partial sums each
- *                  weights[i] = e^(scores[i] - max)
- *                  out = out * e^(old max - max) + sum of weights[i] * v[i]        32 features at a time
- *
- * The scratch memory of a call:
- *   0      rowOffsets  64 x i32
- *   256    scores      64 x f32
- *   512    partial sums of four scores, 4 x 8 x f32
- *   640    per head: max f32, sum f32
- *
- * V8 looks for pairs of 128-bit instructions to fuse from pairs of stores back to what they store, and gives up where a
- * load stands between the two. That is why partial sums take a way round by memory, and why stores come last. */
-import type { I32, Local, Statement } from '../emitter/code.ts';
-import { advance, branchIf, countDown, loop, when } from '../emitter/control.ts';
+ * Where steps begin depends on positions alone, and in a step every number of one query comes from the same operations
+ * in the same order however many queries take part: neither company, nor chunks, pages or threads change a bit.
+ * Source  Dao et al. 2022, "FlashAttention", algorithm 1; Rabe & Staats 2021 */
+import type { Local, Statement } from '../emitter/code.ts';
+import { advance, block, branchIf, countDownFromAny, loop, when } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
+import { multiplyRows, type ProductLocals, productLocals } from './attention-product.ts';
 import {
-  addValues,
-  type Context,
-  divideBySum,
-  type FiveLocals,
-  type KvFormat,
-  LOWEST,
-  PARAMS,
-  type Params,
-  STATE,
-  STEP_KEYS,
-  scoreKeys,
-  softmaxStep,
-} from './attention-steps.ts';
-import { HALF_POSTSCALE, HALF_PRESCALE, loadF16x4, loadF32x4 } from './half-floats.ts';
+  RECORD_ACCUMULATOR,
+  RECORD_BYTES,
+  RECORD_SUM,
+  SCORE_ROW_BYTES,
+  STRIP,
+  STRIP_ENTRY_BYTES,
+  STRIP_ROW_BYTES,
+} from './attention-scratch.ts';
+import { capScores, maskScores, type Step, softmaxStep } from './attention-softmax.ts';
 
-/** Of a head's maximum and sum. */
-const STATE_BYTES = 8;
+type I = Local<'i32'>;
+type V = Local<'v128'>;
 
-export function attentionScratchBytes(numHeads: number): number {
-  return STATE + numHeads * STATE_BYTES;
-}
+const PARAMS = ['records', 'strips', 'scores', 'headDim', 'valueBytes', 'from', 'to', 'isCapped'] as const;
+type Params = Readonly<Record<(typeof PARAMS)[number], I>>;
+const VECTORS_PER_STRIP = STRIP / 4;
 
-export const ATTENTION_F32: KvFormat = { name: 'f32', bytesPerElement: 4, load: loadF32x4, prescale: 1, postscale: 1 };
-export const ATTENTION_F16: KvFormat = {
-  name: 'f16',
-  bytesPerElement: 2,
-  load: loadF16x4,
-  prescale: HALF_PRESCALE,
-  postscale: HALF_POSTSCALE,
-};
+/** Strips that a tile takes where so many are left. Few queries take more, so that enough sums are under way at a time
+ * to hide the latency of an addition. */
+const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
 
-/** (PARAMS as i32, scale f32) -> (). */
-export function attention(kv: KvFormat, features: Features): FunctionBuilder {
-  const fn = new FunctionBuilder(`attention_${kv.name}`);
-  const p = Object.fromEntries(PARAMS.map((name) => [name, fn.param('i32')])) as unknown as Params;
-  const scale = fn.param('f32');
-  const [page, slot, stepKeys, head, headBytes] = fn.locals('i32', 5) as FiveLocals;
-  const [query, output, state, numFours, rowBytes] = fn.locals('i32', 5) as FiveLocals;
-  const [max, sum, rescale] = fn.locals('f32', 3) as [Local<'f32'>, Local<'f32'>, Local<'f32'>];
-  const context: Context = { fn, kv, features, p, query, output, stepKeys, max, sum, rescale, numFours, scale };
-
-  const forEachHead = (...body: readonly Statement[]): Statement[] => [
-    query.set(p.q),
-    output.set(p.out),
-    state.set(p.scratch),
-    head.set(p.numHeads),
-    countDown(head, ...body, advance(query, headBytes), advance(output, headBytes), advance(state, STATE_BYTES)),
-  ];
-
+/** (PARAMS as i32, scale f32, softCap f32) -> (). Keys `from` to `to` - 1 of the step are seen, at least one.
+ * `valueBytes`: from one key's values to the next's. */
+export function attention(numQueries: number, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`attention_${numQueries}`);
+  const p = Object.fromEntries(PARAMS.map((name) => [name, fn.param('i32')])) as Params;
+  const [scale, softCap] = [fn.param('f32'), fn.param('f32')];
+  const [start, end, numStrips] = fn.locals('i32', 3) as [I, I, I];
+  const factors = fn.locals('i32', numQueries);
+  const maxVectors = stripsOfTile(numQueries) * VECTORS_PER_STRIP;
+  const sums = factors.map(() => fn.locals('v128', maxVectors));
+  const tile: Tile = { fn, features, factors, sums, locals: productLocals(fn, maxVectors) };
+  const step: Step = { fn, features, numQueries, ...p, start, end, numStrips };
   fn.emit(
-    headBytes.set(i32.shl(p.headDim, i32.const(2))),
-    rowBytes.set(i32.mul(p.headDim, i32.const(kv.bytesPerElement))),
-    page.set(i32.add(p.table, i32.shl(i32.divU(p.firstKey, p.blockSize), i32.const(2)))),
-    slot.set(i32.remU(p.firstKey, p.blockSize)),
-    ...forEachHead(
-      f32.store(state, f32.const(LOWEST), STATE),
-      f32.store(state, f32.const(0), STATE + 4),
-      ...fillZeros(fn, output, p.headDim),
-    ),
-    loop(
-      stepKeys.set(i32.select(p.numKeys, i32.const(STEP_KEYS), i32.ltU(p.numKeys, i32.const(STEP_KEYS)))),
-      numFours.set(i32.shrU(i32.add(stepKeys, i32.const(3)), i32.const(2))),
-      ...findRows(fn, p, { page, slot, stepKeys, rowBytes, numFours }),
-      ...forEachHead(
-        max.set(f32.load(state, STATE)),
-        sum.set(f32.load(state, STATE + 4)),
-        ...scoreKeys(context),
-        ...softmaxStep(context),
-        f32.store(state, max, STATE),
-        f32.store(state, sum, STATE + 4),
-        ...addValues(context),
-      ),
-      p.numKeys.set(i32.sub(p.numKeys, stepKeys)),
-      branchIf(0, p.numKeys),
-    ),
-    ...forEachHead(...divideBySum(context, f32.load(state, STATE + 4))),
+    start.set(i32.and(p.from, i32.const(-STRIP))),
+    end.set(i32.and(i32.add(p.to, i32.const(STRIP - 1)), i32.const(-STRIP))),
+    numStrips.set(i32.shrU(i32.add(p.headDim, i32.const(STRIP - 1)), i32.const(LOG2_STRIP))),
+    ...scoreKeys(tile, p, { start, end, scale }),
+    when(p.isCapped, ...capScores(step, softCap)),
+    ...maskScores(step),
+    ...softmaxStep(step),
+    ...addValues(tile, p, numStrips),
   );
   return fn;
 }
 
-function fillZeros(fn: FunctionBuilder, start: I32, headDim: I32): Statement[] {
-  const [at, rounds] = [fn.local('i32'), fn.local('i32')];
+const LOG2_STRIP = Math.log2(STRIP);
+
+/** What both products use. */
+interface Tile {
+  readonly fn: FunctionBuilder;
+  readonly features: Features;
+  readonly factors: readonly I[];
+  readonly sums: readonly (readonly V[])[];
+  readonly locals: ProductLocals;
+}
+
+/** scores[query][key] = q . k * scale, for whole strips of keys. */
+function scoreKeys(
+  tile: Tile,
+  p: Params,
+  range: { readonly start: I; readonly end: I; readonly scale: Local<'f32'> },
+): Statement[] {
+  const { fn, features, factors, locals } = tile;
+  const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
+  const places = fn.locals('i32', stripsOfTile(factors.length));
+  const scales = fn.local('v128');
   const zero = fn.constant(f32x4.constant(0));
+  const scoreTile = (numStrips: number): Statement[] => {
+    const rows = places.slice(0, numStrips);
+    const sums = tile.sums.map((all) => all.slice(0, numStrips * VECTORS_PER_STRIP));
+    const numRows = p.headDim;
+    return [
+      ...rows.map((row, i) => row.set(i32.load(entry, i * STRIP_ENTRY_BYTES))),
+      ...factors.map((factor, i) => factor.set(i32.load(p.records, i * RECORD_BYTES))),
+      ...sums.flat().map((sum) => sum.set(zero)),
+      ...multiplyRows({
+        ...{ features, locals, sums, factors, rows, numRows },
+        rowBytes: STRIP_ROW_BYTES,
+        vectorsPerPlace: VECTORS_PER_STRIP,
+      }),
+      ...sums.flat().map((sum) => sum.set(f32x4.mul(sum, scales))),
+      ...sums.flatMap((row, i) => row.map((sum, v) => v128.store(column, sum, i * SCORE_ROW_BYTES + 16 * v))),
+      advance(entry, numStrips * STRIP_ENTRY_BYTES),
+      advance(column, numStrips * STRIP * 4),
+    ];
+  };
   return [
-    at.set(start),
-    rounds.set(i32.shrU(headDim, i32.const(3))),
-    countDown(rounds, v128.store(at, zero), v128.store(at, zero, 16), advance(at, 32)),
+    scales.set(f32x4.splat(range.scale)),
+    column.set(i32.add(p.scores, i32.shl(range.start, i32.const(2)))),
+    left.set(i32.shrU(range.start, i32.const(LOG2_STRIP))),
+    entry.set(i32.add(p.strips, i32.mul(left, i32.const(STRIP_ENTRY_BYTES)))),
+    left.set(i32.sub(i32.shrU(range.end, i32.const(LOG2_STRIP)), left)),
+    ...tiles(factors.length, left, scoreTile),
   ];
 }
 
-/** Fills `rowOffsets`. Scores are computed four at a time: up to three entries past the last repeat it, so that what is
- * read there is a row that may be read. */
-function findRows(
-  fn: FunctionBuilder,
-  p: Params,
-  walk: Readonly<Record<'page' | 'slot' | 'stepKeys' | 'rowBytes' | 'numFours', Local<'i32'>>>,
-): Statement[] {
-  const { page, slot, stepKeys, rowBytes, numFours } = walk;
-  const [at, rounds, row] = fn.locals('i32', 3) as [Local<'i32'>, Local<'i32'>, Local<'i32'>];
+/** accumulator[query][feature] += sum over the seen keys of weight * v. The sums stay in registers from strip to strip
+ * of keys. */
+function addValues(tile: Tile, p: Params, numStrips: I): Statement[] {
+  const { fn, features, factors, locals } = tile;
+  const [row, entry, key, past, count, feature, left] = fn.locals('i32', 7) as [I, I, I, I, I, I, I];
+  const targets = fn.locals('i32', factors.length);
+  const firstWeights = i32.add(p.scores, i32.shl(p.from, i32.const(2)));
+  const stripOf = (position: I) => i32.shrU(position, i32.const(LOG2_STRIP));
+  const addTile = (width: number): Statement[] => {
+    const sums = tile.sums.map((all) => all.slice(0, width * VECTORS_PER_STRIP));
+    const rowInStrip = i32.mul(i32.and(key, i32.const(STRIP - 1)), p.valueBytes);
+    return [
+      ...factors.map((factor, i) => factor.set(i32.add(firstWeights, i32.const(i * SCORE_ROW_BYTES)))),
+      ...sums.flatMap((all, i) => all.map((sum, v) => sum.set(v128.load(targets[i]!, 16 * v)))),
+      key.set(p.from),
+      entry.set(i32.add(p.strips, i32.mul(stripOf(key), i32.const(STRIP_ENTRY_BYTES)))),
+      loop(
+        past.set(i32.add(i32.and(key, i32.const(-STRIP)), i32.const(STRIP))),
+        past.set(i32.select(p.to, past, i32.ltU(p.to, past))),
+        count.set(i32.sub(past, key)),
+        row.set(i32.add(i32.add(i32.load(entry, 4), feature), rowInStrip)),
+        ...multiplyRows({
+          ...{ features, locals, sums, factors, rows: [row], rowBytes: p.valueBytes, numRows: count },
+          vectorsPerPlace: width * VECTORS_PER_STRIP,
+        }),
+        key.set(past),
+        advance(entry, STRIP_ENTRY_BYTES),
+        branchIf(0, i32.ltU(key, p.to)),
+      ),
+      ...sums.flatMap((all, i) => all.map((sum, v) => v128.store(targets[i]!, sum, 16 * v))),
+      ...[feature, ...targets].map((pointer) => advance(pointer, width * STRIP * 4)),
+    ];
+  };
   return [
-    at.set(p.scratch),
-    rounds.set(stepKeys),
-    countDown(
-      rounds,
-      when(i32.eq(slot, p.blockSize), slot.set(i32.const(0)), advance(page, 4)),
-      row.set(i32.add(i32.mul(i32.load(page), p.blockBytes), i32.mul(slot, rowBytes))),
-      i32.store(at, row),
-      advance(slot, 1),
-      advance(at, 4),
-    ),
-    rounds.set(i32.sub(i32.shl(numFours, i32.const(2)), stepKeys)),
-    when(rounds, countDown(rounds, i32.store(at, row), advance(at, 4))),
+    feature.set(i32.const(0)),
+    ...targets.map((target, i) => target.set(i32.load(p.records, i * RECORD_BYTES + RECORD_ACCUMULATOR))),
+    left.set(numStrips),
+    ...tiles(factors.length, left, addTile),
   ];
+}
+
+/** Tiles of as many strips as may be, then single strips. */
+function tiles(numQueries: number, left: I, tile: (numStrips: number) => Statement[]): Statement[] {
+  const widest = stripsOfTile(numQueries);
+  const run = (numStrips: number): Statement =>
+    block(
+      loop(
+        branchIf(1, i32.ltU(left, i32.const(numStrips))),
+        ...tile(numStrips),
+        left.set(i32.sub(left, i32.const(numStrips))),
+        branchIf(0, i32.const(1)),
+      ),
+    );
+  return widest === 1 ? [run(1)] : [run(widest), run(1)];
+}
+
+/** (record, out, headDim) -> (): out = accumulator / sum. */
+export function finishAttention(): FunctionBuilder {
+  const fn = new FunctionBuilder('attention_finish');
+  const [record, out, headDim] = [fn.param('i32'), fn.param('i32'), fn.param('i32')];
+  const [at, rounds] = fn.locals('i32', 2) as [I, I];
+  const factor = fn.local('v128');
+  const step = (bytes: number): Statement[] => [advance(at, bytes), advance(out, bytes)];
+  const quads = fn.locals('v128', 2);
+  fn.emit(
+    at.set(i32.load(record, RECORD_ACCUMULATOR)),
+    factor.set(f32x4.splat(f32.div(f32.const(1), f32.load(record, RECORD_SUM)))),
+    rounds.set(i32.shrU(headDim, i32.const(3))),
+    countDownFromAny(
+      rounds,
+      ...quads.map((quad, i) => quad.set(f32x4.mul(v128.load(at, 16 * i), factor))),
+      ...quads.map((quad, i) => v128.store(out, quad, 16 * i)),
+      ...step(32),
+    ),
+    rounds.set(i32.and(headDim, i32.const(7))),
+    countDownFromAny(rounds, f32.store(out, f32.mul(f32.load(at), f32x4.extractLane(factor, 0))), ...step(4)),
+  );
+  return fn;
 }

@@ -16,13 +16,44 @@ export function add(): FunctionBuilder {
 export function siluMul(features: Features): FunctionBuilder {
   return elementwise('silu_mul', (fn, gates, ups) => {
     const exps = fn.locals('v128', gates.length);
-    const one = fn.constant(f32x4.constant(1));
+    return [...exps.map((e, i) => e.set(f32x4.neg(gates[i]!))), ...gated(fn, features, { exps, gates, ups })];
+  });
+}
+
+/** (gate, up, out, count) -> (): out = gelu(gate) * up, by the tanh formula, in which (1 + tanh u) / 2 is the same as
+ * 1 / (1 + e^-2u):
+ *
+ *   gelu(x) = x / (1 + e^-2u)      u = sqrt(2 / pi) * (x + 0.044715 x^3)
+ *
+ * Source  Hendrycks & Gimpel 2016, section 2 */
+export function geluMul(features: Features): FunctionBuilder {
+  return elementwise('gelu_mul', (fn, gates, ups) => {
+    const exps = fn.locals('v128', gates.length);
+    const [linear, cubic] = [1, 0.044715].map((factor) =>
+      fn.constant(f32x4.constant(-2 * Math.sqrt(2 / Math.PI) * factor)),
+    ) as [Local<'v128'>, Local<'v128'>];
     return [
-      ...exps.map((e, i) => e.set(f32x4.neg(gates[i]!))),
-      ...exponential(fn, features, exps),
-      ...gates.map((gate, i) => gate.set(f32x4.mul(f32x4.div(gate, f32x4.add(exps[i]!, one)), ups[i]!))),
+      ...exps.map((e, i) => e.set(f32x4.mul(gates[i]!, gates[i]!))),
+      ...exps.map((e) => e.set(f32x4.add(f32x4.mul(e, cubic), linear))),
+      ...exps.map((e, i) => e.set(f32x4.mul(e, gates[i]!))),
+      ...gated(fn, features, { exps, gates, ups }),
     ];
   });
+}
+
+/** gates = gates / (1 + e^exps) * ups. The exponential ends at 1e38, so a gate of -1e38 would not come out as 0: nothing
+ * below -100 differs from -100 here, and -infinity comes out as 0, its limit, where the reference has NaN. */
+function gated(
+  fn: FunctionBuilder,
+  features: Features,
+  { exps, gates, ups }: Readonly<Record<'exps' | 'gates' | 'ups', readonly Local<'v128'>[]>>,
+): Statement[] {
+  const [one, least] = [fn.constant(f32x4.constant(1)), fn.constant(f32x4.constant(-100))];
+  return [
+    ...exponential(fn, features, exps),
+    ...exps.map((e) => e.set(f32x4.add(e, one))),
+    ...gates.map((gate, i) => gate.set(f32x4.mul(f32x4.div(f32x4.pmax(gate, least), exps[i]!), ups[i]!))),
+  ];
 }
 
 /** Emits statements that turn vectors of a (in place) and of b into results, left in a. */

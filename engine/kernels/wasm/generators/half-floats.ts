@@ -1,4 +1,4 @@
-/** f16 and bf16 to f32, four at a time.
+/** f16 and bf16 to f32 and f32 to f16, four at a time.
  *
  *   f16 bits               seee eeff ffff ffff
  *   shifted up 16          seee eeff ffff ffff 0000 ...
@@ -8,11 +8,12 @@
  * The missing 2^112 is made up elsewhere, where it costs nothing: whatever the value is multiplied with carries
  * `HALF_PRESCALE`, and the finished sum is multiplied by `HALF_POSTSCALE`. Both are powers of two and so round nothing.
  * They are split so that neither side can overflow: 2^112 on an activation would leave it 2^16 of room.
- * f16 denormals (below 6e-5) are f32 denormals here: exact, but slow on some CPUs. f16 infinities and NaN would come out
- * as finite numbers, which is why packing refuses them. */
-import type { I32, V128 } from '../emitter/code.ts';
+ * f16 denormals (below 6e-5) are f32 denormals here: exact, but slow on some CPUs. f16 infinities and NaN come out as
+ * finite numbers, which is why packing refuses them. Where they must be read (a KV cache holds what activations were),
+ * `widenHalves` takes four instructions more. */
+import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
-import { i32x4, v128 } from '../emitter/simd.ts';
+import { f32x4, i32x4, v128 } from '../emitter/simd.ts';
 
 export const HALF_PRESCALE = 2 ** 96;
 export const HALF_POSTSCALE = 2 ** 16;
@@ -31,3 +32,49 @@ export function loadBf16x4(_fn: FunctionBuilder, address: I32, byteOffset: numbe
 export function loadF32x4(_fn: FunctionBuilder, address: I32, byteOffset: number): V128 {
   return v128.load(address, byteOffset);
 }
+
+/** f16 patterns, one in each 32-bit lane (what lies above its 16 bits does not matter), to the f32 of the same value, in
+ * place: zeros, denormals, infinities and NaN too. Of a NaN the sign and the payload stay.
+ *
+ * Exponent 31 is 65536 or more after the shift by 2^112, which no finite f16 is; all ones in the exponent then make it
+ * the infinity or the NaN that its fraction says. */
+export function widenHalves(fn: FunctionBuilder, xs: readonly Local<'v128'>[]): Statement[] {
+  const [mask, allOnes] = [fn.constant(i32x4.splat(0x8fffe000)), fn.constant(i32x4.splat(0x7f800000))];
+  const [bias, limit] = [fn.constant(f32x4.constant(2 ** 112)), fn.constant(f32x4.constant(65536))];
+  return [
+    ...xs.map((x) => x.set(v128.and(i32x4.shrS(i32x4.shl(x, 16), 3), mask))),
+    ...xs.map((x) => x.set(f32x4.mul(x, bias))),
+    ...xs.map((x) => x.set(v128.or(x, v128.and(f32x4.ge(f32x4.abs(x), limit), allOnes)))),
+  ];
+}
+
+/** f32 to the pattern of the nearest f16, ties to even, in place: one in the low 16 bits of each lane, zeros above.
+ * Beyond 65519.99 an infinity; NaN is 0x7e00 with the NaN's sign.
+ *
+ * The addition rounds. 2^(e + 13) and more is added to a number of exponent e, times 4 because only so much of the
+ * exponent is free: what does not fit behind the point of the sum are the bits that an f16 has no room for.
+ *
+ *   magnitude, through infinity    |x| * 2^112 * 2^-110            4 |x|, or infinity from 65536 on
+ *   what to add                    exponent of x, at least that of 2^-14, moved up by 15
+ *   bits of the sum                exponent -> 5 bits of the result; low 12 bits -> fraction, with a carry into it
+ *
+ * Source  M. Dukhan, FP16 library, fp16_ieee_from_fp32_value */
+export function narrowFloats(fn: FunctionBuilder, xs: readonly Local<'v128'>[]): Statement[] {
+  const word = (value: number): V128 => fn.constant(i32x4.splat(value));
+  const [sums, signs, invalids] = [0, 1, 2].map(() => fn.locals('v128', xs.length)) as [V[], V[], V[]];
+  const each = (step: (x: V, i: number) => Statement): Statement[] => xs.map(step);
+  const exponent = (x: V) => i32x4.maxS(v128.and(x, word(0x7f800000)), word(0x38800000));
+  const magnitude = (x: V) =>
+    f32x4.mul(f32x4.mul(f32x4.abs(x), fn.constant(f32x4.constant(2 ** 112))), fn.constant(f32x4.constant(2 ** -110)));
+  return [
+    ...each((x, i) => signs[i]!.set(v128.and(i32x4.shrU(x, 16), word(0x8000)))),
+    ...each((x, i) => invalids[i]!.set(f32x4.ne(x, x))),
+    ...each((x, i) => sums[i]!.set(f32x4.add(i32x4.add(exponent(x), word(0x07800000)), magnitude(x)))),
+    ...each((x, i) =>
+      x.set(i32x4.add(v128.and(i32x4.shrU(sums[i]!, 13), word(0x7c00)), v128.and(sums[i]!, word(0xfff)))),
+    ),
+    ...each((x, i) => x.set(v128.or(v128.bitselect(word(0x7e00), x, invalids[i]!), signs[i]!))),
+  ];
+}
+
+type V = Local<'v128'>;

@@ -1,9 +1,12 @@
-/** gatherRows, and writeKv into an f32 cache: rows of numbers that only move. */
-import { checkIndices, checkSlots } from '../../check-indices.ts';
+/** gatherRows and copyBlocks: rows and pages that only move. */
+
+import { checkIndices } from '../../check-indices.ts';
 import { partEnd, partStart } from '../../part.ts';
-import { addressOf } from '../wasm-buffer.ts';
+import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
 import { intsIn } from './index-inputs.ts';
 import type { NativeOp } from './native-op.ts';
+
+const LINE_BYTES = 64;
 
 /** A part is a range of output rows. */
 export const gatherRows: NativeOp<'gatherRows'> = {
@@ -21,26 +24,23 @@ export const gatherRows: NativeOp<'gatherRows'> = {
   },
 };
 
-/** A part is a range of tokens. */
-export const writeKv: NativeOp<'writeKv'> = {
-  takes: ({ keyCache, valueCache }) => keyCache.dtype === 'f32' && valueCache.dtype === 'f32',
-  run({ memory }, { k, v, keyCache, valueCache, slotMapping }, { part }) {
-    const [numTokens, numKvHeads, headDim] = k.shape as [number, number, number];
-    const [numBlocks, , blockSize] = keyCache.shape as [number, number, number, number];
-    const slots = intsIn(memory, slotMapping);
-    checkSlots(slots, numBlocks * blockSize);
-    const [fromK, fromV] = [addressOf(k) / 4, addressOf(v) / 4];
-    const [toK, toV] = [addressOf(keyCache) / 4, addressOf(valueCache) / 4];
-    const end = partEnd(numTokens, part);
-    for (let t = partStart(numTokens, part); t < end; t++) {
-      const slot = slots[t]!;
-      if (slot === -1) continue;
-      const firstRow = Math.floor(slot / blockSize) * numKvHeads * blockSize + (slot % blockSize);
-      for (let head = 0; head < numKvHeads; head++) {
-        const source = (t * numKvHeads + head) * headDim;
-        const target = (firstRow + head * blockSize) * headDim;
-        memory.floats.copyWithin(toK + target, fromK + source, fromK + source + headDim);
-        memory.floats.copyWithin(toV + target, fromV + source, fromV + source + headDim);
+/** A part is a range of bytes of every block, cut at cache lines, so that each part can carry out the copies in their
+ * order without waiting for the others. */
+export const copyBlocks: NativeOp<'copyBlocks'> = {
+  takes: () => true,
+  run({ memory }, { keyCache, valueCache, copies }, { part }) {
+    const numBlocks = keyCache.shape[0]!;
+    const pairs = intsIn(memory, copies);
+    checkIndices('copyBlocks copies', pairs, numBlocks);
+    for (const cache of [keyCache, valueCache]) {
+      const blockBytes = cache.byteLength / numBlocks;
+      const numLines = Math.ceil(blockBytes / LINE_BYTES);
+      const start = Math.min(blockBytes, partStart(numLines, part) * LINE_BYTES);
+      const end = Math.min(blockBytes, partEnd(numLines, part) * LINE_BYTES);
+      const first = byteAddressOf(cache);
+      for (let i = 0; i < pairs.length; i += 2) {
+        const [source, target] = [first + pairs[i]! * blockBytes, first + pairs[i + 1]! * blockBytes];
+        memory.bytes.copyWithin(target + start, source + start, source + end);
       }
     }
   },

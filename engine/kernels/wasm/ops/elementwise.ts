@@ -1,4 +1,4 @@
-/** add and siluMul: a part is a range of elements, cut at cache lines so that no two threads write to one. */
+/** add, siluMul and geluMul: a part is a range of elements, cut at cache lines so that no two threads write to one. */
 import type { Part } from '../../part.ts';
 import { partEnd, partStart } from '../../part.ts';
 import { addressOf } from '../wasm-buffer.ts';
@@ -19,6 +19,14 @@ export const siluMul: NativeOp<'siluMul'> = {
   run({ kernels }, { gate, up, out }, { part }) {
     const [first, count] = elementsOf(out.numElements, part);
     kernels.silu_mul!(addressOf(gate) + 4 * first, addressOf(up) + 4 * first, addressOf(out) + 4 * first, count);
+  },
+};
+
+export const geluMul: NativeOp<'geluMul'> = {
+  takes: () => true,
+  run({ kernels }, { gate, up, out }, { part }) {
+    const [first, count] = elementsOf(out.numElements, part);
+    kernels.gelu_mul!(addressOf(gate) + 4 * first, addressOf(up) + 4 * first, addressOf(out) + 4 * first, count);
   },
 };
 

@@ -4,27 +4,32 @@ import { Tensor } from '../../../tensor/tensor.ts';
 import type { OpArgs, OpName } from '../../ops.ts';
 import { REFERENCE_OPS } from '../../reference/reference-ops.ts';
 import type { Machine } from '../machine.ts';
-import { gatherRows, writeKv } from './copies.ts';
-import { add, siluMul } from './elementwise.ts';
+import { copyBlocks, gatherRows } from './copies.ts';
+import { add, geluMul, siluMul } from './elementwise.ts';
 import { embed } from './embed.ts';
 import { hostTensor } from './host-tensor.ts';
 import { matmul } from './matmul.ts';
 import type { NativeOp, Share } from './native-op.ts';
+import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
-import { rmsNorm } from './rms-norm.ts';
+
 import { rope } from './rope.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
+import { writeKv } from './write-kv.ts';
 
 const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
   embed,
   rmsNorm,
+  layerNorm,
   matmul,
   rope,
   writeKv,
   pagedAttention,
   siluMul,
+  geluMul,
   add,
   gatherRows,
+  copyBlocks,
   tokenLogprobs,
 };
 

@@ -70,12 +70,22 @@ const nearestEven = (value: number): number => {
   if (value - floor !== 0.5) return Math.round(value);
   return floor % 2 === 0 ? floor : floor + 1;
 };
+const specials = (a: readonly number[], b: readonly number[]): Inputs => [
+  new Uint8Array(Float32Array.from(a).buffer),
+  new Uint8Array(Float32Array.from(b).buffer),
+  new Uint8Array(16),
+];
 const round = Math.fround;
 const LANES = [3, 17, 0, 31, 8, 9, 10, 11, 16, 1, 2, 30, 5, 6, 7, 15];
 
 const CASES: Readonly<Record<string, Case>> = {
   'v128.and': { compute: v128.and, lanes: 'u8', expected: map2('u8', (a, b) => a & b) },
   'v128.or': { compute: v128.or, lanes: 'u8', expected: map2('u8', (a, b) => a | b) },
+  'v128.bitselect': {
+    compute: v128.bitselect,
+    lanes: 'u8',
+    expected: ([a, b, mask]) => [...mask].map((bits, i) => (a[i]! & bits) | (b[i]! & ~bits)),
+  },
   'v128.shuffle': {
     compute: (a, b) => v128.shuffle(a, b, LANES),
     lanes: 'u8',
@@ -104,6 +114,16 @@ const CASES: Readonly<Record<string, Case>> = {
     lanes: 'i16',
     expected: ([a, b]) => [...as.i32(a), ...as.i32(b)].map(clamp(-32768, 32767)),
   },
+  'i16x8.narrowI32x4U': {
+    compute: i16x8.narrowI32x4U,
+    lanes: 'u16',
+    expected: ([a, b]) => [...as.i32(a), ...as.i32(b)].map(clamp(0, 65535)),
+  },
+  'i16x8.extendLowI8x16S': {
+    compute: i16x8.extendLowI8x16S,
+    lanes: 'i16',
+    expected: ([a]) => as.i8(a).slice(0, 8),
+  },
   'i16x8.extaddPairwiseI8x16S': {
     compute: i16x8.extaddPairwiseI8x16S,
     lanes: 'i16',
@@ -119,6 +139,18 @@ const CASES: Readonly<Record<string, Case>> = {
   'i32x4.sub': { compute: i32x4.sub, lanes: 'i32', expected: map2('i32', (a, b) => (a - b) | 0) },
   'i32x4.shl': { compute: (a) => i32x4.shl(a, 23), lanes: 'i32', expected: map1('i32', (a) => a << 23) },
   'i32x4.shrS': { compute: (a) => i32x4.shrS(a, 3), lanes: 'i32', expected: map1('i32', (a) => a >> 3) },
+  'i32x4.shrU': { compute: (a) => i32x4.shrU(a, 13), lanes: 'i32', expected: map1('i32', (a) => a >>> 13) },
+  'i32x4.maxS': { compute: i32x4.maxS, lanes: 'i32', expected: map2('i32', Math.max) },
+  'i32x4.extendLowI16x8S': {
+    compute: i32x4.extendLowI16x8S,
+    lanes: 'i32',
+    expected: ([a]) => as.i16(a).slice(0, 4),
+  },
+  'i32x4.extendHighI16x8S': {
+    compute: i32x4.extendHighI16x8S,
+    lanes: 'i32',
+    expected: ([a]) => as.i16(a).slice(4),
+  },
   'i32x4.extaddPairwiseI16x8S': {
     compute: i32x4.extaddPairwiseI16x8S,
     lanes: 'i32',
@@ -139,8 +171,32 @@ const CASES: Readonly<Record<string, Case>> = {
   'f32x4.sub': { compute: f32x4.sub, lanes: 'f32', inputs: floats, expected: map2('f32', (a, b) => round(a - b)) },
   'f32x4.mul': { compute: f32x4.mul, lanes: 'f32', inputs: floats, expected: map2('f32', (a, b) => round(a * b)) },
   'f32x4.div': { compute: f32x4.div, lanes: 'f32', inputs: floats, expected: map2('f32', (a, b) => round(a / b)) },
-  'f32x4.min': { compute: f32x4.min, lanes: 'f32', inputs: floats, expected: map2('f32', Math.min) },
   'f32x4.max': { compute: f32x4.max, lanes: 'f32', inputs: floats, expected: map2('f32', Math.max) },
+  'f32x4.pmin': {
+    compute: f32x4.pmin,
+    lanes: 'f32',
+    inputs: () => specials([1, Number.NaN, 2, 3], [Number.NaN, 8, -8, 4]),
+    expected: () => [1, Number.NaN, -8, 3],
+  },
+  'f32x4.pmax': {
+    compute: f32x4.pmax,
+    lanes: 'f32',
+    inputs: () => specials([1, Number.NaN, 2, 3], [Number.NaN, 8, -8, 4]),
+    expected: () => [1, Number.NaN, 2, 4],
+  },
+  'f32x4.ne': {
+    compute: f32x4.ne,
+    lanes: 'i32',
+    inputs: () => specials([1, Number.NaN, 0, 2], [1, Number.NaN, -0, 3]),
+    expected: () => [0, -1, 0, -1],
+  },
+  'f32x4.ge': {
+    compute: f32x4.ge,
+    lanes: 'i32',
+    inputs: () => specials([1, Number.NaN, -1, 2], [1, 1, 0, 1]),
+    expected: () => [-1, 0, 0, -1],
+  },
+  'f32x4.trunc': { compute: f32x4.trunc, lanes: 'f32', inputs: floats, expected: map1('f32', Math.trunc) },
   'f32x4.abs': { compute: f32x4.abs, lanes: 'f32', inputs: floats, expected: map1('f32', Math.abs) },
   'f32x4.neg': { compute: f32x4.neg, lanes: 'f32', inputs: floats, expected: map1('f32', (a) => -a) },
   'f32x4.nearest': {
@@ -198,6 +254,7 @@ describe('SIMD instructions', () => {
     expect(load(v128.load)).toEqual(source);
     expect(as.i16(load(i16x8.load8x8S))).toEqual(as.i8(source).slice(0, 8));
     expect(as.i32(load(i32x4.load16x4U))).toEqual(as.u16(source).slice(0, 4));
+    expect(as.u16(load(v128.load16Splat))).toEqual(Array(8).fill(as.u16(source)[0]));
     expect(as.i32(load(v128.load32Splat))).toEqual(Array(4).fill(as.i32(source)[0]));
     expect(as.i32(load(v128.load32Zero))).toEqual([as.i32(source)[0], 0, 0, 0]);
   });

@@ -7,7 +7,7 @@ import { wasmBufferCodec } from '../../../../engine/kernels/wasm/wasm-worker.ts'
 import { Barrier } from '../../../../engine/runner/barrier.ts';
 import type { FloatDType } from '../../../../engine/tensor/dtype.ts';
 import { Tensor } from '../../../../engine/tensor/tensor.ts';
-import { randomInts, randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
+import { permutation, randomInts, randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
 import type { PartWorkerData } from './part-worker.ts';
 
 interface Call {
@@ -37,6 +37,10 @@ class Calls {
     const tensor = this.#backend.allocate('i32', shape, 'scratch');
     this.#backend.upload(tensor, Int32Array.from(values));
     return tensor;
+  }
+
+  pages(dtype: FloatDType, shape: readonly number[]): Tensor {
+    return this.#backend.allocate(dtype, shape, 'kv');
   }
 
   weight(dtype: FloatDType, shape: readonly [number, number]): Promise<Tensor> {
@@ -72,26 +76,54 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   c.add('add', { a: x, b: y, out: sum }, sum);
   c.add('siluMul', { gate: x, up: y, out: gated }, gated);
   c.add('rmsNorm', { x, weight: c.floats([37], 6), eps: 1e-5, out: normed }, normed);
+  const [gelu, centred, halfNormed] = [out(T, 37), out(T, 37), out(T, 37)];
+  c.add('geluMul', { gate: x, up: y, out: gelu }, gelu);
+  const bias = c.floats([37], 7);
+  c.add('layerNorm', { x, weight: undefined, bias, eps: 1e-5, out: centred }, centred);
+  const gains = backend.allocate('bf16', [37], 'weights');
+  backend.writeBytes(gains, 0, randomWeightBytes('bf16', 6, 37));
+  c.add('rmsNorm', { x, weight: gains, eps: 1e-5, out: halfNormed }, halfNormed);
   const gathered = out(5, 37);
   c.add('gatherRows', { x, rows: c.ints([5], [3, 1, 10, 0, 3]), out: gathered }, gathered);
   const logprobs = out(T);
   c.add('tokenLogprobs', { logits: x, tokenIds: c.ints([T], randomInts(7, T, 37)), out: logprobs }, logprobs);
 
   for (const dtype of ['f32', 'f16', 'q8_0'] as const) {
-    const pages = [4, 3, 4, 32];
-    const [keyCache, valueCache] = [backend.allocate(dtype, pages, 'kv'), backend.allocate(dtype, pages, 'kv')];
-    const [k, v] = [c.floats([T, 3, 32], 8), c.floats([T, 3, 32], 9)];
-    const attended = out(T, 6, 32);
-    const slotMapping = c.ints([T], [4, 5, 6, 7, 12, 13, 14, 15, 0, 1, 2]);
-    const blockTables = c.ints([1, 3], [1, 3, 0]);
-    const queryStartLoc = c.ints([2], [0, T]);
-    const seqLens = c.ints([1], [T]);
-    c.add('writeKv', { k, v, keyCache, valueCache, slotMapping }, k);
-    const q = c.floats([T, 6, 32], 10);
-    const lengths = { blockTables, queryStartLoc, seqLens };
-    c.add('pagedAttention', { q, keyCache, valueCache, ...lengths, scale: 0.2, out: attended }, attended);
+    for (const blockSize of [4, 16]) addAttention(c, dtype, blockSize);
   }
   return c.calls;
+}
+
+/** A prompt whose pages are copied elsewhere and read there, and one token of two sequences with a longer past. */
+function addAttention(c: Calls, dtype: 'f32' | 'f16' | 'q8_0', blockSize: number): void {
+  const [numKvHeads, numHeads, D] = [3, 6, 32];
+  const numTokens = 80;
+  const numPages = numTokens / blockSize;
+  const [keyCache, valueCache] = [0, 1].map(() => c.pages(dtype, [2 * numPages, numKvHeads, blockSize, D])) as [
+    Tensor,
+    Tensor,
+  ];
+  const [k, v] = [c.floats([numTokens, numKvHeads, D], 8), c.floats([numTokens, numKvHeads, D], 9)];
+  const order = permutation(12, numPages);
+  const slots = Array.from(
+    { length: numTokens },
+    (_, i) => order[Math.floor(i / blockSize)]! * blockSize + (i % blockSize),
+  );
+  c.add('writeKv', { k, v, keyCache, valueCache, slotMapping: c.ints([numTokens], slots) }, k);
+  const copies = [...order].flatMap((page) => [page, numPages + page]);
+  c.add('copyBlocks', { keyCache, valueCache, copies: c.ints([numPages, 2], copies) }, k);
+  for (const numQueries of [numTokens, 1]) {
+    const numSeqs = numQueries === 1 ? 2 : 1;
+    const out = c.floats([numSeqs * numQueries, numHeads, D], 99);
+    const table = numQueries === 1 ? [...order, ...order.map((page) => numPages + page)] : [...order];
+    const args = {
+      q: c.floats([numSeqs * numQueries, numHeads, D], 10),
+      blockTables: c.ints([numSeqs, numPages], table),
+      queryStartLoc: c.ints([numSeqs + 1], [0, numQueries, 2 * numQueries].slice(0, numSeqs + 1)),
+      seqLens: c.ints([numSeqs], Array(numSeqs).fill(numTokens)),
+    };
+    c.add('pagedAttention', { ...args, keyCache, valueCache, scale: 0.2, out }, out);
+  }
 }
 
 function runThreads(backend: WasmBackend, calls: readonly Call[], numThreads: number): Promise<unknown> {
@@ -123,8 +155,13 @@ describe('wasm ops on several threads', () => {
     const calls = await allCalls(backend);
     for (const { op, args } of calls) backend[op](args as never);
     const alone = await Promise.all(calls.map(({ result }) => backend.download(result)));
-    const outputs = calls.filter(({ op }) => op !== 'writeKv');
+    const outputs = calls.filter(({ op }) => op !== 'writeKv' && op !== 'copyBlocks');
     for (const { result } of outputs) backend.upload(result, new Float32Array(result.numElements).fill(-1));
+    // Or what the caller alone wrote would still be there.
+    const caches = new Set(
+      calls.flatMap(({ args }) => [args.keyCache, args.valueCache]).filter((t) => t !== undefined),
+    );
+    for (const cache of caches as Set<Tensor>) backend.writeBytes(cache, 0, new Uint8Array(cache.byteLength));
     await runThreads(backend, calls, numThreads);
     for (const [i, { op, args, result }] of calls.entries()) {
       const bits = (values: Float32Array) => new Uint32Array(values.buffer);

@@ -1,6 +1,6 @@
 /** Lines of a stream of bytes, one at a time, each with its place. Splits at line feeds only: other line ends that Unicode
- * knows may stand inside a JSON string. A line longer than any request can be is told as such and not held in memory, so
- * that one damaged line does not take down a run of many. */
+ * knows may stand inside a JSON string, or a message. A line longer than any request can be is told as such and not held in
+ * memory, so that one damaged line does not take down a run of many. */
 const LINE_FEED = 0x0a;
 
 export interface ByteLine {
@@ -13,8 +13,17 @@ export interface ByteLine {
   readonly isWhole: boolean;
 }
 
+export interface ByteLinesOptions {
+  /** Tell of a line that is too long as soon as it is, and end: such a line may have no end. Default false. */
+  readonly endsAtLongLine?: boolean;
+}
+
 /** @param maxBytes  longest line that is kept */
-export async function* byteLines(input: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<ByteLine> {
+export async function* byteLines(
+  input: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+  { endsAtLongLine = false }: ByteLinesOptions = {},
+): AsyncGenerator<ByteLine> {
   let parts: Uint8Array[] = [];
   let numBytes = 0;
   let index = 0;
@@ -40,6 +49,7 @@ export async function* byteLines(input: AsyncIterable<Uint8Array>, maxBytes: num
       start = end + 1;
     }
     if (start < chunk.length) add(chunk.subarray(start));
+    if (endsAtLongLine && numBytes > maxBytes) break;
   }
   if (numBytes > 0) yield take(false);
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { percentile, summarize } from '../../../bench/lib/statistics.ts';
+import { percentile, summarize } from '../../../cli/statistics.ts';
 
 describe('percentile', () => {
   it('is what numpy gives', () => {

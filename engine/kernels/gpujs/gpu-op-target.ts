@@ -1,0 +1,91 @@
+/** Ops' launches on a GPU: a kernel's arrays become bindings, its params bytes, and the recorder takes it from there. */
+import { UnsupportedError } from '../../errors.ts';
+import type { FloatDType } from '../../tensor/dtype.ts';
+import { numElements } from '../../tensor/shape.ts';
+import { bytesPerRow } from '../../tensor/storage.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import type { GpuSlice } from '../webgpu/gpu-kernel.ts';
+import type { OpContext } from '../webgpu/op-context.ts';
+import { bindVector, weightParts } from '../webgpu/weight-views.ts';
+import type { KernelCompiler } from './kernel-compiler.ts';
+import { isScalar, type KernelSource } from './kernel-source.ts';
+import { type ArrayView, inPlaceOf, type Launch, packParams, workgroupsOf } from './launch.ts';
+import type { LoadedWeight, OpTarget, WeightRows } from './ops/op-target.ts';
+import type { ScratchBuffers } from './scratch-buffers.ts';
+import { kernelFormat } from './stored-formats.ts';
+
+/** A view whose buffer is a GPU's, as all are here. */
+interface GpuView extends ArrayView {
+  readonly buffer: GPUBuffer;
+}
+
+export class GpuOpTarget implements OpTarget {
+  /** 32 MiB: the scores of 64 rows of 32 heads over 4096 keys. */
+  readonly maxScratchElements = 8 * 1024 * 1024;
+  readonly #context: OpContext;
+  readonly #compiler: KernelCompiler;
+  readonly #scratch: ScratchBuffers;
+
+  constructor(context: OpContext, compiler: KernelCompiler, scratch: ScratchBuffers) {
+    this.#context = context;
+    this.#compiler = compiler;
+    this.#scratch = scratch;
+  }
+
+  run(source: KernelSource, launch: Launch): void {
+    if (numElements(launch.threads) === 0) return;
+    const inPlace = inPlaceOf(source, launch);
+    const kernel = this.#compiler.kernelOf(source, inPlace);
+    const storage: GpuSlice[] = [];
+    for (const [name, kind] of Object.entries(source.parameters)) {
+      if (!isScalar(kind) && !inPlace.includes(name)) storage.push(wholeBuffer(launch.inputs[name] as GpuView));
+    }
+    storage.push(wholeBuffer(launch.out as GpuView));
+    this.#context.recorder.dispatch(kernel, {
+      storage,
+      params: packParams(source, launch),
+      workgroups: workgroupsOf(launch),
+    });
+  }
+
+  view(tensor: Tensor, dims: readonly number[]): GpuView {
+    const buffer = this.#context.memory.plainBuffer('argument', tensor);
+    return { buffer, dims, start: tensor.byteOffset / 4 };
+  }
+
+  weight(tensor: Tensor): LoadedWeight {
+    const { memory } = this.#context;
+    const [numRows, rowLength] = tensor.shape as [number, number];
+    const dtype = tensor.dtype as FloatDType;
+    const format = kernelFormat(dtype);
+    const rowBytes = bytesPerRow(format, rowLength);
+    const { contents } = memory.expectOwned('weight', tensor);
+    const rows = (part: Omit<WeightRows, 'bytesPerRow'>): WeightRows => ({ ...part, bytesPerRow: rowBytes });
+    if (!('chunks' in contents)) {
+      if (format !== dtype) throw new UnsupportedError(`${tensor} as a weight`, 'no kernel reads it; load it as one');
+      return { format, parts: [rows({ buffer: contents, byteOffset: tensor.byteOffset, firstRow: 0, numRows })] };
+    }
+    const parts = weightParts(memory, tensor).map(({ slice, rowInBuffer, firstRow, numRows }) =>
+      rows({ buffer: slice.buffer, byteOffset: rowInBuffer * rowBytes, firstRow, numRows }),
+    );
+    return { format, parts };
+  }
+
+  vector(tensor: Tensor): GpuView {
+    const { buffer, byteOffset, wordOffset } = bindVector(this.#context.memory, tensor);
+    return { buffer, dims: [tensor.numElements], start: byteOffset / 4 + wordOffset };
+  }
+
+  scratch(name: string, dims: readonly number[]): GpuView {
+    return { buffer: this.#scratch.take(this.#context.memory, name, numElements(dims)), dims, start: 0 };
+  }
+
+  ints(tensor: Tensor): Int32Array {
+    return this.#context.memory.intsOf(tensor);
+  }
+}
+
+/** Buffers are bound whole, so that bind groups can be kept; where an array begins in them is in the params. */
+function wholeBuffer({ buffer }: GpuView): GpuSlice {
+  return { buffer, byteOffset: 0, byteLength: buffer.size };
+}

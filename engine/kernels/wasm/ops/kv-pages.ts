@@ -1,0 +1,58 @@
+/** How keys and values lie in the pages of this backend. A page is `[NKV, BS, D]` as the op contract says; within a
+ * head's part
+ *
+ *   values, always, as in the reference: a row per token
+ *
+ *     | t0: d0 d1 d2 ... | t1: d0 d1 d2 ... | ...
+ *
+ *   keys, where BS is a multiple of 16: in strips of 16 tokens, a line per feature. Attention scores 16 keys at a time,
+ *   a lane each, and reads lines as they lie
+ *
+ *     f32, f16   | d0: t0 t1 ... t15 | d1: t0 t1 ... t15 | ...                     D lines, then the next 16 tokens
+ *     q8_0       | 16 scales | d0: t0 ... t15 | d1: ... | ... d31 | 16 scales | d32: ...
+ *
+ *   keys, otherwise: a row per token, as values
+ *
+ * Either way a page has as many bytes as the reference's. Numbers in bytes unless named otherwise. */
+import type { Tensor } from '../../../tensor/tensor.ts';
+import type { KV_DTYPES } from '../../ops.ts';
+import { attentionScratch, MAX_GROUP, STRIP } from '../generators/attention-scratch.ts';
+import { ROW_FORMATS } from '../generators/row-formats.ts';
+import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
+
+type KvDType = (typeof KV_DTYPES)[number];
+
+export interface KvPages {
+  readonly dtype: KvDType;
+  readonly headDim: number;
+  /** In tokens. */
+  readonly blockSize: number;
+  /** A token's row. */
+  readonly rowBytes: number;
+  /** A head's part of a page. */
+  readonly headBytes: number;
+  readonly blockBytes: number;
+  /** Whether keys lie in strips. */
+  readonly inStrips: boolean;
+  /** 16 tokens of a head. */
+  readonly stripBytes: number;
+}
+
+export function kvPages(cache: Tensor): KvPages {
+  const [, numKvHeads, blockSize, headDim] = cache.shape as [number, number, number, number];
+  const dtype = cache.dtype as KvDType;
+  const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
+  const rowBytes = (headDim / blockElements) * bytesPerBlock;
+  const headBytes = blockSize * rowBytes;
+  const inStrips = blockSize % STRIP === 0;
+  const blockBytes = numKvHeads * headBytes;
+  return { dtype, headDim, blockSize, rowBytes, headBytes, blockBytes, inStrips, stripBytes: STRIP * rowBytes };
+}
+
+/** Whether the kernels read and write these pages. Otherwise the reference does both, and they lie as it wants them: what
+ * writes a page and what reads it must agree, so both ask here. */
+export function areNative(keyCache: Tensor, valueCache: Tensor): boolean {
+  const headDim = keyCache.shape[3]!;
+  const { numQueries } = attentionScratch(0, THREAD_SCRATCH_BYTES, headDim);
+  return keyCache.dtype === valueCache.dtype && headDim > 0 && numQueries >= MAX_GROUP;
+}

@@ -1,0 +1,69 @@
+/** writeKv: keys to lanes of strips or to rows, values to rows (kv-pages.ts). A part is a range of tokens. */
+import type { Tensor } from '../../../tensor/tensor.ts';
+import { checkSlots } from '../../check-indices.ts';
+import { partEnd, partStart } from '../../part.ts';
+import { STRIP } from '../generators/attention-scratch.ts';
+import { ROW_FORMATS } from '../generators/row-formats.ts';
+import type { Machine } from '../machine.ts';
+import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
+import { intsIn } from './index-inputs.ts';
+import { areNative, type KvPages, kvPages } from './kv-pages.ts';
+import type { NativeOp } from './native-op.ts';
+
+export const writeKv: NativeOp<'writeKv'> = {
+  takes: ({ keyCache, valueCache }) => areNative(keyCache, valueCache),
+  run(machine, { k, v, keyCache, valueCache, slotMapping }, { part }) {
+    const [numTokens, numKvHeads] = k.shape as [number, number];
+    const pages = kvPages(keyCache);
+    const slots = intsIn(machine.memory, slotMapping);
+    checkSlots(slots, keyCache.shape[0]! * pages.blockSize);
+    const storeKey = pages.inStrips ? laneWriter(machine, pages) : rowWriter(machine, pages);
+    const storeValue = rowWriter(machine, pages);
+    const [keys, values] = [placesOf(k, keyCache), placesOf(v, valueCache)];
+    const end = partEnd(numTokens, part);
+    for (let t = partStart(numTokens, part); t < end; t++) {
+      const slot = slots[t]!;
+      if (slot === -1) continue;
+      const block = Math.floor(slot / pages.blockSize);
+      for (let head = 0; head < numKvHeads; head++) {
+        const source = (t * numKvHeads + head) * pages.headDim * 4;
+        const target = block * pages.blockBytes + head * pages.headBytes;
+        storeKey(keys.source + source, keys.target + target, slot % pages.blockSize);
+        storeValue(values.source + source, values.target + target, slot % pages.blockSize);
+      }
+    }
+  },
+};
+
+function placesOf(rows: Tensor, cache: Tensor) {
+  return { source: addressOf(rows), target: byteAddressOf(cache) };
+}
+
+/** Stores the f32 row at `source` as token `slot` of the head's part of a page at `target`. */
+type Writer = (source: number, target: number, slot: number) => void;
+
+function rowWriter({ memory, kernels }: Machine, { dtype, headDim, rowBytes }: KvPages): Writer {
+  if (dtype === 'f32') {
+    const { bytes } = memory;
+    return (source, target, slot) => void bytes.copyWithin(target + slot * rowBytes, source, source + rowBytes);
+  }
+  const store = kernels[`store_row_${dtype}`]!;
+  const count = headDim / ROW_FORMATS[dtype].blockElements;
+  return (source, target, slot) => void store(source, target + slot * rowBytes, count);
+}
+
+function laneWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): Writer {
+  const store = kernels[`store_lane_${dtype}`]!;
+  const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
+  if (blockElements === 1) {
+    return (source, target, slot) => {
+      const strip = target + Math.floor(slot / STRIP) * stripBytes;
+      store(source, strip + (slot % STRIP) * bytesPerBlock, headDim);
+    };
+  }
+  const [numBlocks, scalesBytes] = [headDim / blockElements, 2 * STRIP];
+  return (source, target, slot) => {
+    const [strip, lane] = [target + Math.floor(slot / STRIP) * stripBytes, slot % STRIP];
+    store(source, strip + 2 * lane, strip + scalesBytes + lane, numBlocks);
+  };
+}

@@ -1,0 +1,58 @@
+/** Finds a GPU: Dawn as the optional package `webgpu`, the adapter it offers, and what that adapter is. A failed search is
+ * a sentence, never a crash (law 8). Makes no device. */
+import { existsSync, readdirSync } from 'node:fs';
+
+/** Flags for Dawn, one per word, as its `create` takes them; for those who debug drivers. */
+const DAWN_FLAGS_VARIABLE = 'QUERN_DAWN_FLAGS';
+
+export interface FoundAdapter {
+  /** Must stay reachable as long as anything made from it is used. */
+  readonly gpu: GPU;
+  readonly adapter: GPUAdapter;
+}
+
+export interface AdapterSummary {
+  readonly name: string;
+  /** A rasterizer on the CPU rather than a GPU. */
+  readonly isSoftware: boolean;
+  /** Threads of the smallest subgroup that the driver may choose; 0 where it does not say. */
+  readonly subgroupSize: number;
+  /** Names the hardware and its driver as exactly as WebGPU tells. */
+  readonly fingerprint: string;
+}
+
+/** @returns the most powerful adapter, or why there is none */
+export async function findAdapter(): Promise<FoundAdapter | string> {
+  let dawn: typeof import('webgpu');
+  try {
+    dawn = await import('webgpu');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return /Cannot find (package|module)/.test(reason)
+      ? "the optional package 'webgpu' is not installed (npm install webgpu)"
+      : `the package 'webgpu' does not load here: ${reason}`;
+  }
+  const flags = process.env[DAWN_FLAGS_VARIABLE]?.split(' ').filter((flag) => flag !== '') ?? [];
+  const gpu = dawn.create(flags);
+  const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+  return adapter === null ? 'no GPU adapter: Vulkan, Metal or Direct3D 12 found no device' : { gpu, adapter };
+}
+
+export function summarizeAdapter({ info }: GPUAdapter): AdapterSummary {
+  const { vendor, architecture, device, description } = info;
+  return {
+    name: device || description || `${vendor} ${architecture}`.trim() || 'unknown',
+    isSoftware: info.isFallbackAdapter,
+    subgroupSize: info.subgroupMinSize ?? 0,
+    fingerprint: [vendor, architecture, device, description].join('/'),
+  };
+}
+
+/** Why looking for a GPU is not worth loading a driver for, or `undefined`. On Linux a GPU shows as a device file; where
+ * there is none, Dawn would only find software, and print warnings about it. */
+export function whyNoHardware(): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  if (existsSync('/dev/nvidia0') || existsSync('/dev/dxg')) return undefined;
+  const hasRenderNode = existsSync('/dev/dri') && readdirSync('/dev/dri').some((name) => name.startsWith('renderD'));
+  return hasRenderNode ? undefined : 'no GPU: neither /dev/dri/renderD*, /dev/nvidia0 nor /dev/dxg exists';
+}

@@ -1,0 +1,119 @@
+/** Compiled kernels, and the bind groups that tie their arguments to them. Both cost more to make than a dispatch costs to
+ * record, and a step makes the same ones as the step before. */
+import type { GpuDevice } from './gpu-device.ts';
+import type { GpuBindingKind, GpuKernel, GpuSlice } from './gpu-kernel.ts';
+
+/** `GPUShaderStage.COMPUTE`. */
+const COMPUTE_STAGE = 0x4;
+
+/** More bind groups than a model's step needs; beyond, all are made anew. */
+const MAX_BIND_GROUPS = 16_384;
+
+export interface CompiledKernel {
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+  readonly bindings: readonly GpuBindingKind[];
+  readonly bindGroups: Map<string, GPUBindGroup>;
+}
+
+export class PipelineCache {
+  readonly #gpu: GpuDevice;
+  readonly #uniforms: GPUBuffer;
+  readonly #compiled = new Map<GpuKernel, CompiledKernel>();
+  /** Buffers by number, to name them in keys. */
+  readonly #bufferIds = new WeakMap<GPUBuffer, number>();
+  #nextBufferId = 0;
+  #numBindGroups = 0;
+
+  constructor(gpu: GpuDevice, uniforms: GPUBuffer) {
+    this.#gpu = gpu;
+    this.#uniforms = uniforms;
+  }
+
+  /** Compiles a kernel the first time it is seen (the same object, not the same code). What the compiler says comes to
+   * whoever waits for the device next. */
+  pipelineOf(kernel: GpuKernel): CompiledKernel {
+    const known = this.#compiled.get(kernel);
+    if (known !== undefined) return known;
+    const { device } = this.#gpu;
+    const { label, code, entryPoint, bindings } = kernel;
+    const compiled = this.#gpu.check(`the kernel ${label}`, () => {
+      const layout = device.createBindGroupLayout({
+        label,
+        entries: bindings.map((kind, binding) => ({ binding, visibility: COMPUTE_STAGE, buffer: layoutOf(kind) })),
+      });
+      const pipeline = device.createComputePipeline({
+        label,
+        layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
+        compute: { module: device.createShaderModule({ label, code }), entryPoint },
+      });
+      return { pipeline, layout, bindings, bindGroups: new Map() };
+    });
+    this.#compiled.set(kernel, compiled);
+    return compiled;
+  }
+
+  /** @param paramsBytes  size of the window into the uniform buffer; the dispatch says where it begins */
+  bindGroupOf(kernel: CompiledKernel, storage: readonly GpuSlice[], paramsBytes: number): GPUBindGroup {
+    let key = `${paramsBytes}`;
+    for (const { buffer, byteOffset, byteLength } of storage) {
+      key += `,${this.#idOf(buffer)}:${byteOffset}:${byteLength}`;
+    }
+    const known = kernel.bindGroups.get(key);
+    if (known !== undefined) return known;
+    if (this.#numBindGroups >= MAX_BIND_GROUPS) this.#forgetAll();
+    let next = 0;
+    const entries = kernel.bindings.map((kind, binding) => {
+      if (kind === 'uniform') return { binding, resource: { buffer: this.#uniforms, offset: 0, size: paramsBytes } };
+      const { buffer, byteOffset, byteLength } = storage[next++]!;
+      return { binding, resource: { buffer, offset: byteOffset, size: byteLength } };
+    });
+    const { label } = kernel.pipeline;
+    const bindGroup = this.#gpu.check(`the arguments of ${label}`, () =>
+      this.#gpu.device.createBindGroup({ label, layout: kernel.layout, entries }),
+    );
+    kernel.bindGroups.set(key, bindGroup);
+    this.#numBindGroups++;
+    return bindGroup;
+  }
+
+  /** Lets go of bind groups that hold a buffer. */
+  forget(buffer: GPUBuffer): void {
+    const id = this.#bufferIds.get(buffer);
+    if (id === undefined) return;
+    for (const { bindGroups } of this.#compiled.values()) {
+      for (const key of bindGroups.keys()) {
+        if (!key.includes(`,${id}:`)) continue;
+        bindGroups.delete(key);
+        this.#numBindGroups--;
+      }
+    }
+  }
+
+  #forgetAll(): void {
+    for (const { bindGroups } of this.#compiled.values()) bindGroups.clear();
+    this.#numBindGroups = 0;
+  }
+
+  #idOf(buffer: GPUBuffer): number {
+    let id = this.#bufferIds.get(buffer);
+    if (id === undefined) {
+      id = this.#nextBufferId++;
+      this.#bufferIds.set(buffer, id);
+    }
+    return id;
+  }
+}
+
+function layoutOf(kind: GpuBindingKind): GPUBufferBindingLayout {
+  switch (kind) {
+    case 'uniform':
+      return { type: 'uniform', hasDynamicOffset: true };
+    case 'read':
+      return { type: 'read-only-storage' };
+    case 'read_write':
+      return { type: 'storage' };
+    default:
+      return kind satisfies never;
+  }
+}

@@ -1,0 +1,84 @@
+/** The gpujs backend, where there is a GPU or software that plays one. */
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createGpujsBackend } from '../../engine/kernels/gpujs/gpujs-backend.ts';
+import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
+import { KV_DTYPES } from '../../engine/kernels/ops.ts';
+import { ReferenceBackend } from '../../engine/kernels/reference/reference-backend.ts';
+import { randomValues } from '../helpers/arbitraries-kernels.ts';
+import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
+import { CASES } from './cases.ts';
+import { findMismatch } from './compare.ts';
+import { conformance, describeBackend } from './describe-backend.ts';
+import { withWorkspace } from './workspace.ts';
+
+describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
+  describeBackend('gpujs', () => createGpujsBackend(), {
+    skip: [
+      {
+        reason: 'a kernel of gpu.js writes whole f32 words',
+        ops: ['writeKv', 'pagedAttention', 'copyBlocks'],
+        dtypes: KV_DTYPES.filter((dtype) => dtype !== 'f32'),
+      },
+    ],
+  });
+
+  it('takes inputs and outputs that are views of one buffer', async () => {
+    const results = [await createGpujsBackend(), new ReferenceBackend()].map(async (backend) => {
+      const values = await withWorkspace(backend, async (work) => {
+        const all = work.floats([4, 3, 5], randomValues(1, 60));
+        const [a, b, c, d] = [0, 1, 2, 3].map((i) => all.slice(i, i + 1).reshape([3, 5]));
+        work.run('gatherRows', { x: a!, rows: work.ints([3], [2, 0, 2]), out: d! });
+        work.run('add', { a: a!, b: b!, out: c! });
+        work.run('rmsNorm', { x: c!, weight: undefined, eps: 1e-5, out: b! });
+        work.run('matmul', {
+          x: b!,
+          weight: d!,
+          bias: a!.slice(0, 1).reshape([5]).slice(1, 4),
+          out: all.slice(2, 3).reshape([15]).slice(2, 11).reshape([3, 3]),
+        });
+        return work.read(all);
+      });
+      await backend.close();
+      return values;
+    });
+    expect(findMismatch(await results[0]!, await results[1]!, 1e-5)).toBeUndefined();
+  });
+
+  describe('with buffers of 32 KiB', () => {
+    let backend: KernelBackend;
+    const reference = new ReferenceBackend();
+    beforeAll(async () => {
+      backend = await createGpujsBackend({ maxWeightBytes: 32 * 1024 });
+    });
+    afterAll(async () => {
+      await backend?.close();
+      await reference.close();
+    });
+
+    it.each(['embed', 'matmul'] as const)('%s agrees with the reference on weights in many buffers', async (op) => {
+      await fc.assert(conformance(CASES[op], { backend, reference, exact: false }));
+    });
+
+    it.each(['f16', 'bf16'] as const)('every pattern of %s is the number that it is', async (dtype) => {
+      const patterns = Uint16Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+      const rows = (backend: KernelBackend, first: number): Promise<Float32Array> =>
+        withWorkspace(backend, async (work) => {
+          const weight = await work.weight(dtype, [1024, 64], new Uint8Array(patterns.buffer));
+          const tokenIds = work.ints(
+            [64],
+            Array.from({ length: 64 }, (_, i) => first + i),
+          );
+          const out = work.output([64, 64]);
+          work.run('embed', { tokenIds, weight, out });
+          return work.read(out);
+        });
+      for (let first = 0; first < 1024; first += 64) {
+        const [actual, expected] = [await rows(backend, first), await rows(reference, first)];
+        // f32 numbers below 2^-126, which only bf16 has here: a GPU may take them for 0.
+        const flushed = expected.map((value) => (Math.abs(value) < 2 ** -126 ? 0 : value));
+        expect(actual.map((value) => (Math.abs(value) < 2 ** -126 ? 0 : value))).toEqual(flushed);
+      }
+    });
+  });
+});

@@ -1,0 +1,80 @@
+/** The kernels as plain JavaScript against the reference: every op and format, without gpu.js and without a GPU. */
+import fc from 'fast-check';
+import { afterAll, describe, expect, it } from 'vitest';
+import { InvalidArgumentError, UnsupportedError } from '../../../../engine/errors.ts';
+import { argmax } from '../../../../engine/kernels/gpujs/ops/logits.ts';
+import type { OpName } from '../../../../engine/kernels/ops.ts';
+import { ReferenceBackend } from '../../../../engine/kernels/reference/reference-backend.ts';
+import { CASES } from '../../../conformance/cases.ts';
+import { conformance } from '../../../conformance/describe-backend.ts';
+import { attentionInvariance, matmulBatchInvariance } from '../../../conformance/invariance.ts';
+import { withWorkspace } from '../../../conformance/workspace.ts';
+import { randomValues, seed, size } from '../../../helpers/arbitraries-kernels.ts';
+import { PlainKernelBackend } from '../../../helpers/plain-kernels.ts';
+
+const backend = new PlainKernelBackend();
+const reference = new ReferenceBackend();
+
+afterAll(async () => {
+  await backend.close();
+  await reference.close();
+});
+
+const KV_OPS: readonly OpName[] = ['writeKv', 'pagedAttention', 'copyBlocks'];
+
+describe.each(Object.keys(CASES) as OpName[])('%s', (op) => {
+  it('agrees with the reference', async () => {
+    const cases = CASES[op].filter(({ dtype }) => !KV_OPS.includes(op) || dtype === 'f32');
+    await fc.assert(conformance(cases, { backend, reference, exact: false }));
+  });
+});
+
+it('matmul gives a row the same bits alone and in a batch', async () => {
+  await fc.assert(matmulBatchInvariance(backend));
+});
+
+it('pagedAttention gives the same bits whatever the batch, chunks, pages and block size', async () => {
+  await fc.assert(attentionInvariance(backend, (dtype) => dtype === 'f32'));
+});
+
+it('argmax finds the largest logit, the first of equals', async () => {
+  const cases = fc.record({ R: fc.integer({ min: 1, max: 4 }), V: size(129), seed: seed(), levels: fc.nat(40) });
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ R, V, seed, levels }) => {
+      // Rounded to few levels, so that equals are common.
+      const values = randomValues(seed, R * V).map((value) => Math.round(value * (levels + 1)));
+      await withWorkspace(backend, async (work) => {
+        const out = work.output([R]);
+        argmax(backend.target, { logits: work.floats([R, V], values), out });
+        const rows = Array.from({ length: R }, (_, r) => values.slice(r * V, (r + 1) * V));
+        expect([...(await work.read(out))]).toEqual(rows.map((row) => row.indexOf(Math.max(...row))));
+      });
+    }),
+  );
+});
+
+it('refuses indices that lead out of what they index, before anything runs', async () => {
+  await withWorkspace(backend, async (work) => {
+    const x = work.floats([2, 4], randomValues(1, 8));
+    const out = work.output([1, 4]);
+    backend.target.kernels.length = 0;
+    expect(() => backend.gatherRows({ x, rows: work.ints([1], [2]), out })).toThrow(InvalidArgumentError);
+    expect(() => backend.gatherRows({ x, rows: work.ints([1], [-1]), out })).toThrow(/rows\[0\]/);
+    expect(backend.target.kernels).toEqual([]);
+  });
+});
+
+it('refuses caches that its kernels cannot write, or slots that they would divide wrongly', async () => {
+  await withWorkspace(backend, async (work) => {
+    const k = work.zeros('f32', [1, 1, 32]);
+    const slotMapping = work.ints([1], [0]);
+    const halves = ['f16', 'q8_0'].map((dtype) => work.zeros(dtype as 'f16', [1, 1, 4, 32]));
+    for (const cache of halves) {
+      const args = { k, v: k, keyCache: cache, valueCache: work.zeros('f32', [1, 1, 4, 32]), slotMapping };
+      expect(() => backend.writeKv(args)).toThrow(UnsupportedError);
+    }
+    const small = { k: work.zeros('f32', [1, 1, 1]), v: work.zeros('f32', [1, 1, 1]), slotMapping };
+    const [keyCache, valueCache] = [0, 1].map(() => work.zeros('f32', [2 ** 16 + 1, 1, 16, 1]));
+    expect(() => backend.writeKv({ ...small, keyCache: keyCache!, valueCache: valueCache! })).toThrow(/KV slots/);
+  });
+});

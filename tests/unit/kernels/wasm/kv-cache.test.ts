@@ -1,0 +1,226 @@
+/** writeKv, copyBlocks and pagedAttention on the wasm backend, where conformance's random calls seldom go: bytes of a
+ * page, values that are no numbers, contexts of many steps. Each KV dtype, each variant of the kernels. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { KernelBackend } from '../../../../engine/kernels/kernel-backend.ts';
+import { KV_DTYPES } from '../../../../engine/kernels/ops.ts';
+import { ReferenceBackend } from '../../../../engine/kernels/reference/reference-backend.ts';
+import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
+import { F16_TO_F32 } from '../../../../engine/tensor/float16.ts';
+import { findBitDifference, findMismatch } from '../../../conformance/compare.ts';
+import { type AttentionConfig, PagedSequences, type SequenceData } from '../../../conformance/paged-sequences.ts';
+import { withWorkspace } from '../../../conformance/workspace.ts';
+import { randomValues } from '../../../helpers/arbitraries-kernels.ts';
+
+type KvDType = (typeof KV_DTYPES)[number];
+
+const SPECIALS = [Infinity, -Infinity, Number.NaN, 1e5, -1e5, 65504, 65519, 65520, 6e-8, 1e-8, -0];
+
+/** A sequence with `specials` strewn over its keys or over its values. */
+function sequence(config: AttentionConfig, length: number, specialsIn?: 'k' | 'v'): SequenceData {
+  const rows = (numHeads: number) => length * numHeads * config.headDim;
+  const data = {
+    length,
+    q: randomValues(1, rows(config.numHeads), 3),
+    k: randomValues(2, rows(config.numKvHeads), 2),
+    v: randomValues(3, rows(config.numKvHeads)),
+  };
+  if (specialsIn !== undefined) {
+    const values = data[specialsIn];
+    SPECIALS.forEach((special, i) => {
+      values[Math.floor(((i + 0.5) / SPECIALS.length) * values.length)] = special;
+    });
+  }
+  return data;
+}
+
+/** The whole sequence in steps of at most `chunk` tokens. */
+function attend(backend: KernelBackend, config: AttentionConfig, data: SequenceData, blockSize: number, chunk: number) {
+  return withWorkspace(backend, async (work) => {
+    const paged = new PagedSequences(work, config, [data], { blockSize, seed: 5 });
+    const outs: Float32Array[] = [];
+    for (let from = 0; from < data.length; from += chunk) {
+      const to = Math.min(data.length, from + chunk);
+      outs.push(...(await paged.step([{ sequence: 0, from, to }])));
+    }
+    return Float32Array.from(outs.flatMap((out) => [...out]));
+  });
+}
+
+describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('KV cache, options %j', (options) => {
+  let backend: WasmBackend;
+  let reference: ReferenceBackend;
+  beforeAll(() => {
+    backend = new WasmBackend(options);
+    reference = new ReferenceBackend();
+  });
+  afterAll(async () => {
+    await backend.close();
+    await reference.close();
+  });
+
+  const gqa = { numHeads: 6, numKvHeads: 2 };
+
+  it.each(KV_DTYPES)(
+    '%s: over many steps, with and without window and soft cap, any chunks, any pages',
+    async (kvDtype) => {
+      for (const limits of [{}, { slidingWindow: 70, softCap: 5 }]) {
+        const config = { ...gqa, headDim: 32, kvDtype, ...limits };
+        const data = sequence(config, 210);
+        const expected = await attend(reference, config, data, 16, 210);
+        const actual = await attend(backend, config, data, 16, 210);
+        expect(findMismatch(actual, expected, kvDtype === 'q8_0' ? 2e-2 : 2e-5)).toBeUndefined();
+        for (const [blockSize, chunk] of [
+          [16, 1],
+          [32, 37],
+          [5, 100],
+        ] as const) {
+          const again = await attend(backend, config, data, blockSize, chunk);
+          expect(findBitDifference(again, actual), `pages of ${blockSize}, chunks of ${chunk}`).toBeUndefined();
+        }
+      }
+    },
+  );
+
+  it.each(KV_DTYPES)('%s: infinities, NaN and what overflows f16 end where the reference has them', async (kvDtype) => {
+    for (const specialsIn of ['k', 'v'] as const) {
+      for (const blockSize of [4, 16]) {
+        const config = { numHeads: 2, numKvHeads: 1, headDim: 32, kvDtype, slidingWindow: 3 };
+        const data = sequence(config, 66, specialsIn);
+        const expected = await attend(reference, config, data, blockSize, 66);
+        const actual = await attend(backend, config, data, blockSize, 66);
+        // Relative to 1e5, which is among the values: here it matters which results are numbers.
+        const kinds = (values: Float32Array) => [...values].map((x) => (Number.isFinite(x) ? 0 : x));
+        expect(kinds(actual), `${specialsIn}, pages of ${blockSize}`).toEqual(kinds(expected));
+        expect(findMismatch(actual, expected, kvDtype === 'q8_0' ? 2e-2 : 2e-5)).toBeUndefined();
+      }
+    }
+  });
+
+  it('gives NaN where every score is minus infinity, and passes such keys over where one is not', async () => {
+    const config = { numHeads: 1, numKvHeads: 1, headDim: 16, kvDtype: 'f16' as const };
+    const data = sequence(config, 130);
+    data.q.fill(1);
+    data.k.fill(-Infinity, 0, 100 * 16);
+    const [actual, expected] = [
+      await attend(backend, config, data, 16, 130),
+      await attend(reference, config, data, 16, 130),
+    ];
+    expect(actual.subarray(0, 100 * 16).every(Number.isNaN)).toBe(true);
+    expect(findMismatch(actual, expected, 2e-5)).toBeUndefined();
+  });
+
+  it('writes f16 and q8_0 rows as the reference does, byte for byte', async () => {
+    for (const kvDtype of ['f16', 'q8_0'] as const) {
+      const [rowBytes, numTokens, D] = [kvDtype === 'f16' ? 128 : 68, 48, 64];
+      const k = randomValues(9, numTokens * D, 4);
+      k.set([Infinity, -Infinity, 1e5, 65519, 65520, 6e-8, 2e-8, -0, 1e-40], 64);
+      k.fill(0, 128, 192);
+      k.fill(1e-42, 192, 256);
+      k.set([0.5, 1.5, -0.5, -2.5, 127], 256);
+      k.fill(0.25, 261, 288);
+      const pages = async (of: KernelBackend, blockSize: number): Promise<Uint8Array[]> =>
+        withWorkspace(of, async (work) => {
+          const shape = [numTokens / blockSize, 1, blockSize, D];
+          const caches = [work.zeros(kvDtype, shape), work.zeros(kvDtype, shape)] as const;
+          const rows = work.floats([numTokens, 1, D], k);
+          const slotMapping = work.ints(
+            [numTokens],
+            Array.from({ length: numTokens }, (_, i) => i),
+          );
+          work.run('writeKv', { k: rows, v: rows, keyCache: caches[0], valueCache: caches[1], slotMapping });
+          const bytes = caches.map(() => new Uint8Array(numTokens * rowBytes));
+          for (const [i, cache] of caches.entries()) await of.readBytes(cache, 0, bytes[i]!);
+          return bytes;
+        });
+      const [expected] = await pages(reference, 1);
+      expect(await pages(backend, 1)).toEqual([expected, expected]);
+      const [strips, values] = await pages(backend, 16);
+      expect(values).toEqual(expected);
+      expect(rowsOfStrips(kvDtype, strips!, D)).toEqual(expected);
+    }
+  });
+
+  it('reads each of the 65,536 f16 patterns of a value', async () => {
+    const [numTokens, D] = [1024, 64];
+    const patterns = Uint16Array.from({ length: 0x10000 }, (_, i) => i);
+    const out = await withWorkspace(backend, async (work) => {
+      const pages = [numTokens / 16, 1, 16, D];
+      const [keyCache, valueCache, out] = [
+        work.zeros('f16', pages),
+        work.zeros('f16', pages),
+        work.output([numTokens, 1, D]),
+      ];
+      backend.writeBytes(valueCache, 0, new Uint8Array(patterns.buffer));
+      const blockTables = work.ints(
+        [1, numTokens / 16],
+        Array.from({ length: numTokens / 16 }, (_, i) => i),
+      );
+      const lengths = { queryStartLoc: work.ints([2], [0, numTokens]), seqLens: work.ints([1], [numTokens]) };
+      const q = work.floats([numTokens, 1, D], randomValues(1, numTokens * D));
+      // With a window of 1 the only weight is 1 and the output the value itself.
+      work.run('pagedAttention', { q, keyCache, valueCache, blockTables, ...lengths, scale: 1, slidingWindow: 1, out });
+      return work.read(out);
+    });
+    expect(findMismatch(out, F16_TO_F32.slice(), 0)).toBeUndefined();
+  });
+
+  it('takes heads of any size that fits into its scratch memory, and leaves larger ones to the reference', async () => {
+    for (const [headDim, blockSize] of [
+      [1, 16],
+      [17, 16],
+      [200, 16],
+      [33, 7],
+      [576, 16],
+    ] as const) {
+      const config = { numHeads: 7, numKvHeads: 1, headDim, kvDtype: 'f32' as KvDType };
+      const data = sequence(config, 20);
+      const [actual, expected] = await Promise.all(
+        [backend, reference].map((of) => attend(of, config, data, blockSize, 20)),
+      );
+      expect(findMismatch(actual!, expected!, 2e-5), `${headDim}`).toBeUndefined();
+      const cache = backend.allocate('f32', [1, 1, blockSize, headDim], 'kv');
+      const rows = backend.allocate('f32', [1, 1, headDim], 'scratch');
+      const [slotMapping] = [backend.allocate('i32', [1], 'scratch')];
+      const args = { k: rows, v: rows, keyCache: cache, valueCache: cache, slotMapping };
+      expect(backend.isNative('writeKv', args)).toBe(headDim < 576);
+      for (const tensor of [cache, rows, slotMapping]) backend.free(tensor);
+    }
+  });
+});
+
+it.each(KV_DTYPES)('KV cache, %s: revectorization changes no bit', async (kvDtype) => {
+  const config = { numHeads: 10, numKvHeads: 2, headDim: 64, kvDtype, slidingWindow: 90 };
+  const outs: Float32Array[] = [];
+  for (const options of [{}, { revectorize: 'off' }] as const) {
+    const backend = new WasmBackend(options);
+    outs.push(await attend(backend, config, sequence(config, 150), 16, 150));
+    await backend.close();
+  }
+  expect(findBitDifference(outs[0]!, outs[1]!)).toBeUndefined();
+});
+
+/** Key strips of 16 tokens (ops/kv-pages.ts) as rows of the reference. */
+function rowsOfStrips(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
+  const rows = new Uint8Array(strips.length);
+  const rowBytes = dtype === 'f16' ? 2 * headDim : (headDim / 32) * 34;
+  // The elements of a strip lie line by line: 16 of each, of 2 bytes (an f16 or a scale) or of 1 (a level).
+  const widths =
+    dtype === 'f16'
+      ? Array(headDim).fill(2)
+      : Array(headDim / 32)
+          .fill([2, ...Array(32).fill(1)])
+          .flat();
+  for (let strip = 0; strip < strips.length / (16 * rowBytes); strip++) {
+    let line = strip * 16 * rowBytes;
+    let column = 0;
+    for (const width of widths as number[]) {
+      for (let token = 0; token < 16; token++) {
+        const from = line + token * width;
+        rows.set(strips.subarray(from, from + width), (strip * 16 + token) * rowBytes + column);
+      }
+      line += 16 * width;
+      column += width;
+    }
+  }
+  return rows;
+}
