@@ -12,12 +12,13 @@ import { Scheduler, type SchedulerStats } from './scheduler/scheduler.ts';
 import type { SchedulerOptions } from './scheduler/scheduler-options.ts';
 import type { Sequence } from './scheduler/sequence.ts';
 import type { SequenceEvent, SequenceListener } from './scheduler/sequence-events.ts';
-import { StepLoop } from './step-loop.ts';
+import { type DeviceRecovery, StepLoop } from './step-loop.ts';
 import type { TimerClock } from './util/clock.ts';
 
 export interface EngineCoreParts {
   readonly config: ModelConfig;
   readonly executor: Executor;
+  readonly recovery: DeviceRecovery;
   readonly kvCache: KvCacheManager;
   readonly clock: TimerClock;
   readonly schedulerOptions: Omit<SchedulerOptions, 'stopCheck' | 'listener'>;
@@ -49,7 +50,7 @@ export class EngineCore {
   #hasListenerThrown = false;
 
   constructor(parts: EngineCoreParts) {
-    const { config, executor, kvCache, clock, schedulerOptions } = parts;
+    const { config, executor, recovery, kvCache, clock, schedulerOptions } = parts;
     this.#kvCache = kvCache;
     this.#clock = clock;
     this.#onSequenceEvent = parts.onSequenceEvent;
@@ -65,6 +66,7 @@ export class EngineCore {
     this.#loop = new StepLoop({
       scheduler: this.#scheduler,
       executor,
+      recovery,
       clock,
       blockSize: kvCache.geometry.blockSize,
       vocabSize: config.vocabSize,

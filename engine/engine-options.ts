@@ -16,6 +16,10 @@ export interface EngineOptions {
   /** Whether V8 may fuse pairs of 128-bit SIMD instructions into 256-bit ones, where a self-test finds equal results.
    * Default 'auto'. */
   readonly revectorize?: 'auto' | 'off';
+  /** What becomes of running requests when the GPU is lost. 'fail' ends them with a DeviceLostError, and the model is loaded
+   * again on the GPU for those to come; 'cpu' loads it on the CPU, where running requests are computed again and go on.
+   * Default 'fail'. */
+  readonly onDeviceLoss?: 'fail' | 'cpu';
   /** Worker threads. 0 computes on the calling thread, which then does nothing else. Minimum 0. Default: as many as the
    * container grants. */
   readonly numThreads?: number;
@@ -83,6 +87,7 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   backend: true,
   numerics: true,
   revectorize: true,
+  onDeviceLoss: true,
   numThreads: true,
   maxModelLen: true,
   kvDtype: true,
@@ -113,6 +118,7 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
     backend: reader.string('backend', 'auto'),
     numerics: reader.oneOf('numerics', ['fast', 'portable'], 'fast'),
     revectorize: reader.oneOf('revectorize', ['auto', 'off'], 'auto'),
+    onDeviceLoss: reader.oneOf('onDeviceLoss', ['fail', 'cpu'], 'fail'),
     numThreads: reader.wholeNumber('numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
     maxModelLen: reader.wholeNumber('maxModelLen', { fallback: undefined, min: 1 }),
     kvDtype: reader.oneOf('kvDtype', KV_DTYPES, 'f32'),

@@ -15,6 +15,8 @@ export interface EngineStats extends MetricsSnapshot {
   readonly numRunning: number;
   readonly numSteps: number;
   readonly numPreemptions: number;
+  /** How often a GPU was lost and the model loaded again, or tried to. */
+  readonly numDeviceLosses: number;
   readonly kvCache: {
     /** Blocks now: all that can hold tokens, those that sequences hold, and those with content a later prompt may use. */
     readonly numBlocks: number;
@@ -34,9 +36,10 @@ export function summarizeStats(
     readonly numThreads: number;
     /** Requests that the scheduler does not know yet. */
     readonly numCollected: number;
+    readonly numDeviceLosses: number;
   },
 ): EngineStats {
-  const { backend, numThreads, numCollected } = parts;
+  const { backend, numThreads, numCollected, numDeviceLosses } = parts;
   return {
     backend: backend.name,
     features: backend.features ?? {},
@@ -45,6 +48,7 @@ export function summarizeStats(
     numRunning: scheduler.numRunning,
     numSteps: scheduler.numSteps,
     numPreemptions: scheduler.numPreemptions,
+    numDeviceLosses,
     ...metrics,
     kvCache: {
       numBlocks: kvCache.numUsableBlocks,

@@ -10,7 +10,7 @@ import { EngineCore } from './engine-core.ts';
 import { type EngineOptions, type ResolvedEngineOptions, resolveEngineOptions } from './engine-options.ts';
 import { type EngineStats, summarizeStats } from './engine-stats.ts';
 import { AbortError, EngineClosedError, InvalidArgumentError } from './errors.ts';
-import { closeLoaded, type LoadedEngine, loadEngine } from './load-engine.ts';
+import { closeLoaded, type LoadedEngine, loadEngine, reloadEngine } from './load-engine.ts';
 import type { ModelConfig } from './model/model-config.ts';
 import type { PromptCacheHost } from './prompt-cache/prompt-cache-host.ts';
 import {
@@ -42,6 +42,7 @@ import {
 } from './requests/prompt-service.ts';
 import { checkRoom, encodePrompt, type Prompt, type PromptEncoding } from './requests/prompt-tokens.ts';
 import type { RequestSettings } from './requests/request-options.ts';
+import type { Executor } from './runner/executor.ts';
 import { Candidates } from './sampling/candidates.ts';
 import { randomSeed } from './sampling/random-seed.ts';
 import type { SamplingParams } from './sampling/sampling-params.ts';
@@ -59,7 +60,8 @@ const WHOLE_TEXT: PromptEncoding = { addSpecial: true, parseSpecial: false };
 export class Engine implements AsyncDisposable {
   /** Positions a sequence may reach, in tokens. */
   readonly maxModelLen: number;
-  readonly #loaded: LoadedEngine;
+  /** Another one after a lost device. */
+  #loaded: LoadedEngine;
   readonly #core: EngineCore;
   readonly #clock: TimerClock;
   readonly #candidates: Candidates;
@@ -68,6 +70,9 @@ export class Engine implements AsyncDisposable {
   #conversations: ConversationRenderer | undefined;
   #nextSequenceId = 1;
   #closing: Promise<void> | undefined;
+  #numDeviceLosses = 0;
+  /** Stops a reload. */
+  readonly #closed = new AbortController();
 
   private constructor(loaded: LoadedEngine, options: ResolvedEngineOptions) {
     const { model, maxModelLen, executor, kvCache } = loaded;
@@ -78,7 +83,18 @@ export class Engine implements AsyncDisposable {
     this.#candidates = new Candidates(model.config.vocabSize);
     const order = schedulingPolicy === 'priority' ? priorityOrder(priorityAgeingMs) : fcfsOrder;
     const schedulerOptions = { ...options, order };
-    this.#core = new EngineCore({ config: model.config, executor, kvCache, clock, schedulerOptions, onSequenceEvent });
+    this.#core = new EngineCore({
+      config: model.config,
+      executor,
+      recovery: {
+        restartsSequences: options.onDeviceLoss === 'cpu',
+        newExecutor: () => this.#reload(options),
+      },
+      kvCache,
+      clock,
+      schedulerOptions,
+      onSequenceEvent,
+    });
     this.#promptService = new PromptService({
       core: this.#core,
       clock,
@@ -127,7 +143,7 @@ export class Engine implements AsyncDisposable {
 
   /** Continues a prompt. The request starts at once; read it or not.
    * The stream fails with QueueFullError, ContextLengthError, RequestTimeoutError, AbortError, WorkerCrashedError,
-   * NonFiniteLogitsError or EngineClosedError.
+   * DeviceLostError, NonFiniteLogitsError or EngineClosedError.
    * @throws InvalidArgumentError for an option or a prompt that can never be valid */
   generate(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
     const { settings, encoding, params } = readGenerateOptions(options);
@@ -152,8 +168,8 @@ export class Engine implements AsyncDisposable {
 
   /** Log-probability of every token of a text, given those before it; the first has none. The text may have one token more
    * than `maxModelLen`, as nothing is predicted from the last.
-   * @throws ContextLengthError, QueueFullError, RequestTimeoutError, AbortError, WorkerCrashedError, EngineClosedError,
-   *   InvalidArgumentError */
+   * @throws ContextLengthError, QueueFullError, RequestTimeoutError, AbortError, WorkerCrashedError, DeviceLostError,
+   *   EngineClosedError, InvalidArgumentError */
   async score(text: Prompt, options: ScoreOptions = {}): Promise<Score> {
     const settings = readScoreOptions(options);
     return this.#promptService.score(this.#encode(text, WHOLE_TEXT, this.maxModelLen + 1), settings);
@@ -186,6 +202,7 @@ export class Engine implements AsyncDisposable {
       backend: model.backend,
       numThreads: executor.numThreads,
       numCollected: this.#promptService.numCollected,
+      numDeviceLosses: this.#numDeviceLosses,
     });
   }
 
@@ -204,7 +221,16 @@ export class Engine implements AsyncDisposable {
     return this.close();
   }
 
+  async #reload(options: ResolvedEngineOptions): Promise<Executor> {
+    this.#numDeviceLosses++;
+    this.#loaded = await reloadEngine(this.#loaded, options, this.#closed.signal);
+    const { backend } = this.#loaded.model;
+    process.emitWarning(`the GPU was lost; the model was loaded again on ${backend.name}`, 'QuernWarning');
+    return this.#loaded.executor;
+  }
+
   async #close(): Promise<void> {
+    this.#closed.abort();
     this.#promptService.close();
     await this.#core.close();
     await closeLoaded(this.#loaded);

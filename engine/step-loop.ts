@@ -1,7 +1,7 @@
 /** Turns the wheel: schedule a step, compute it, take in what was sampled, again, until nothing is left to do. Runs when
  * there is work and sleeps when there is none; wakes by itself when a deadline passes. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { EngineClosedError } from './errors.ts';
+import { DeviceLostError, EngineClosedError } from './errors.ts';
 import { buildBatch, dealResults, freezePolicy, type RowPolicy, type SequenceRows } from './runner/batch-builder.ts';
 import type { Executor } from './runner/executor.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
@@ -11,9 +11,20 @@ import type { TimerClock } from './util/clock.ts';
 /** How long sampling may keep the calling thread at a time, in ms. */
 const MAX_TURN_MS = 4;
 
+/** What to do when the device that computes is gone. */
+export interface DeviceRecovery {
+  /** Whether running sequences are computed again; else they fail. */
+  readonly restartsSequences: boolean;
+  /** Loads the model again, somewhere.
+   * @throws when it cannot be loaded anywhere; may be called again */
+  newExecutor(): Promise<Executor>;
+}
+
 export interface StepLoopParts {
   readonly scheduler: Scheduler;
+  /** Where steps run, until its device is lost. */
   readonly executor: Executor;
+  readonly recovery: DeviceRecovery;
   readonly clock: TimerClock;
   readonly blockSize: number;
   readonly vocabSize: number;
@@ -26,6 +37,7 @@ export interface StepLoopParts {
 
 export class StepLoop {
   readonly #parts: StepLoopParts;
+  #executor: Executor;
   #running: Promise<void> | undefined;
   #cancelTimer: (() => void) | undefined;
   #isClosed = false;
@@ -36,6 +48,7 @@ export class StepLoop {
 
   constructor(parts: StepLoopParts) {
     this.#parts = parts;
+    this.#executor = parts.executor;
   }
 
   /** There is, or may be, work. */
@@ -73,12 +86,14 @@ export class StepLoop {
     await nextTurn();
     while (!this.#isClosed) {
       this.#isWakeWanted = false;
+      const { deviceLoss } = this.#executor;
+      if (deviceLoss !== undefined) await this.#recover(deviceLoss);
       await this.#runTasks();
       const output = this.#parts.scheduler.schedule();
       if (output === undefined) return;
       await this.#step(output);
       // Computing on the caller's thread never waits for anything, so let others have a turn.
-      if (this.#parts.executor.numThreads === 0) await nextTurn();
+      if (this.#executor.numThreads === 0) await nextTurn();
     }
   }
 
@@ -87,10 +102,10 @@ export class StepLoop {
   }
 
   async #step(output: SchedulerOutput): Promise<void> {
-    const { scheduler, executor, clock, blockSize, vocabSize, hiddenSize } = this.#parts;
+    const { scheduler, clock, blockSize, vocabSize, hiddenSize } = this.#parts;
     try {
       const policy = freezePolicy(output, this.#parts.policy);
-      const result = await executor.execute(buildBatch(output, blockSize, policy));
+      const result = await this.#executor.execute(buildBatch(output, blockSize, policy));
       const sampled = new Map<number, readonly number[]>();
       let turnMs = clock.nowMs();
       for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) {
@@ -102,7 +117,23 @@ export class StepLoop {
       }
       scheduler.update(output, sampled);
     } catch (error) {
-      scheduler.failStep(output, asError(error));
+      // The loop sees to a lost device before the next step: sequences that are not in this one have lost as much.
+      if (this.#executor.deviceLoss === undefined) scheduler.failStep(output, asError(error));
+    }
+  }
+
+  /** Everything computed so far is gone. Afterwards there is a new executor, or no sequence left. */
+  async #recover(loss: DeviceLostError): Promise<void> {
+    const { scheduler, recovery } = this.#parts;
+    scheduler.loseKvCache(recovery.restartsSequences ? 'restart' : loss);
+    // The next request loads the model again; until then an idle GPU is left alone.
+    if (!scheduler.hasUnfinished && this.#betweenSteps.length === 0) return;
+    try {
+      this.#executor = await recovery.newExecutor();
+    } catch (cause) {
+      const { device } = loss.details as { readonly device: string };
+      const reason = `${loss.details.reason}; the model could not be loaded again: ${asError(cause).message}`;
+      scheduler.failAll(new DeviceLostError(device, reason, { cause }));
     }
   }
 

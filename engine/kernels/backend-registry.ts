@@ -24,6 +24,8 @@ export interface BackendEntry {
   /** Whether the backend can run on this machine. Leaves nothing behind. */
   probe(): Promise<ProbeResult>;
   create(options: BackendOptions): Promise<KernelBackend>;
+  /** Whether it computes on a device that can be lost while the process lives. Absent: no. */
+  readonly usesDevice?: boolean;
   /** Whether 'auto' should take it before those listed above it. Asked only by 'auto', so a quiet no must be quick.
    * Absent: never. */
   isPreferred?(): Promise<boolean>;
@@ -44,6 +46,7 @@ export const BACKENDS: readonly BackendEntry[] = [
   {
     // Software that plays a GPU is slower than wasm, so this comes first only on real hardware.
     name: 'webgpu',
+    usesDevice: true,
     probe: async () => (await import('./webgpu/probe-webgpu.ts')).probeWebGpu(),
     create: async () => (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend(),
     isPreferred: async () => (await import('./webgpu/probe-webgpu.ts')).hasHardwareGpu(),
@@ -51,10 +54,14 @@ export const BACKENDS: readonly BackendEntry[] = [
   {
     // Last, so that it must be asked for by name: it is there to be read, and slower than `webgpu`.
     name: 'gpujs',
+    usesDevice: true,
     probe: async () => (await import('./gpujs/probe-gpujs.ts')).probeGpujs(),
     create: async () => (await import('./gpujs/gpujs-backend.ts')).createGpujsBackend(),
   },
 ];
+
+/** Those that compute on the CPU, in the order in which 'auto' tries them. */
+export const HOST_BACKENDS: readonly BackendEntry[] = BACKENDS.filter(({ usesDevice = false }) => !usesDevice);
 
 /** What each backend's probe says. A probe that throws is a reason, not a crash. */
 export async function probeBackends(

@@ -1,5 +1,6 @@
 /** What a backend must offer. Ops run in the order they are called and return nothing; only `download`,
  * `readBytes` and `sync` are asynchronous, so that CPU and GPU share one contract. Kernels see tensors, never files or sequences. */
+import type { DeviceLostError } from '../errors.ts';
 import type { DType, FloatDType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -28,6 +29,9 @@ export interface KernelBackend extends KernelOps {
   /** Names how the bytes of a KV page lie and the arithmetic that made them, and changes with either: pages that
    * `readBytes` gave may be written back, by another process too, under an equal name and this one only. */
   readonly kvPageLayout: string;
+
+  /** Set once the device that computes is gone, with all that lay in its memory. Absent where none can be lost. */
+  readonly deviceLoss?: DeviceLostError | undefined;
 
   /** `true`, or a sentence saying why this backend cannot run the op on these arguments. */
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string;

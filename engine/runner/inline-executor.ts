@@ -1,4 +1,5 @@
 /** Runs steps on the caller's thread. For tests, for single commands, and for backends that do their work elsewhere. */
+import type { DeviceLostError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { Executor } from './executor.ts';
@@ -15,7 +16,14 @@ export class InlineExecutor implements Executor {
     this.#model = model;
   }
 
-  async start(): Promise<void> {}
+  get deviceLoss(): DeviceLostError | undefined {
+    return this.#backend.deviceLoss;
+  }
+
+  /** A GPU says only when waited for that it had no room for what was allocated. */
+  start(): Promise<void> {
+    return this.#backend.sync();
+  }
 
   async execute(batch: ForwardBatch): Promise<StepResult> {
     uploadBatch(this.#backend, this.#model.memory, batch);

@@ -179,6 +179,26 @@ export class Scheduler {
     this.#events.deliver();
   }
 
+  /** Says that everything in the KV cache is gone: nothing can be found in it any more, and a step in flight is given back.
+   * Sequences that run fail with the error, or ('restart') wait to be computed again from their first token; what waits
+   * goes on waiting. */
+  loseKvCache(outcome: Error | 'restart'): void {
+    this.#inFlight = undefined;
+    const nowMs = this.#clock.nowMs();
+    for (const sequence of [...this.#running]) {
+      if (outcome !== 'restart') {
+        this.#finish(sequence, 'error', outcome);
+        continue;
+      }
+      this.#planner.preempt(sequence, nowMs);
+      this.#preemptedIds.push(sequence.id);
+      this.#numPreemptions++;
+    }
+    this.#kvCache.takeBlockCopies();
+    this.#kvCache.resetPrefixCache();
+    this.#events.deliver();
+  }
+
   /** Ends sequences with an error. Unknown and finished ids are passed over. */
   failSequences(sequenceIds: Iterable<number>, error: Error): void {
     for (const id of sequenceIds) {

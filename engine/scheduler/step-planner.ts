@@ -75,21 +75,22 @@ export class StepPlanner {
     if (sequence.status !== 'running' || numTokens === 0) return;
     while (this.#kvCache.allocateSlots(sequence, numTokens) === undefined) {
       const victim = this.#options.preemptionPolicy.chooseVictim(this.#running);
-      this.#preempt(victim, plan, nowMs);
+      plan.takeBack(victim);
+      plan.preempted.push(victim);
+      this.preempt(victim, nowMs);
       if (victim === sequence) return;
     }
     plan.give(sequence, numTokens);
   }
 
-  #preempt(victim: Sequence, plan: StepPlan, nowMs: number): void {
-    plan.takeBack(victim);
+  /** Takes a running sequence's blocks and puts it back into the queue. */
+  preempt(victim: Sequence, nowMs: number): void {
     this.#kvCache.free(victim.id);
     this.#running.remove(victim);
     victim.status = 'preempted';
     victim.numComputedTokens = 0;
     victim.numPreemptions++;
     this.#waiting.push(victim);
-    plan.preempted.push(victim);
     this.#events.add('preempted', victim, nowMs);
   }
 

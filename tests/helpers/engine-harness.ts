@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import { Engine, type Prompt } from '../../engine/engine.ts';
 import { type EngineOptions, resolveEngineOptions } from '../../engine/engine-options.ts';
+import type { DeviceLostError } from '../../engine/errors.ts';
 import { probeBackends } from '../../engine/kernels/backend-registry.ts';
 import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { KvCacheManager } from '../../engine/kvcache/kv-cache-manager.ts';
@@ -184,6 +185,10 @@ class RecordingExecutor implements Executor {
   constructor(loaded: LoadedEngine) {
     this.#loaded = loaded;
     this.numThreads = loaded.executor.numThreads;
+  }
+
+  get deviceLoss(): DeviceLostError | undefined {
+    return this.#loaded.executor.deviceLoss;
   }
 
   start(): Promise<void> {

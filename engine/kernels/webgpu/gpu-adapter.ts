@@ -21,6 +21,10 @@ export interface AdapterSummary {
   readonly fingerprint: string;
 }
 
+/** Dawn's entry objects by their flags. The one state of this module, and on purpose: an entry object holds the process's
+ * Vulkan, and one that is collected unloads it, while threads of the driver may still be on their way out. */
+const entries = new Map<string, GPU>();
+
 /** @returns the most powerful adapter, or why there is none */
 export async function findAdapter(): Promise<FoundAdapter | string> {
   let dawn: typeof import('webgpu');
@@ -32,8 +36,10 @@ export async function findAdapter(): Promise<FoundAdapter | string> {
       ? "the optional package 'webgpu' is not installed (npm install webgpu)"
       : `the package 'webgpu' does not load here: ${reason}`;
   }
-  const flags = process.env[DAWN_FLAGS_VARIABLE]?.split(' ').filter((flag) => flag !== '') ?? [];
-  const gpu = dawn.create(flags);
+  const flags = (process.env[DAWN_FLAGS_VARIABLE] ?? '').split(' ').filter((flag) => flag !== '');
+  const key = flags.join(' ');
+  const gpu = entries.get(key) ?? dawn.create(flags);
+  entries.set(key, gpu);
   const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
   return adapter === null ? 'no GPU adapter: Vulkan, Metal or Direct3D 12 found no device' : { gpu, adapter };
 }

@@ -73,6 +73,11 @@ export class GpuDevice {
     }
   }
 
+  /** Set when the device went without having been closed. */
+  get loss(): DeviceLostError | undefined {
+    return this.#lost;
+  }
+
   /** @throws EngineClosedError after `close`, DeviceLostError when the device is gone */
   expectAlive(): void {
     if (this.#isClosed) throw new EngineClosedError();

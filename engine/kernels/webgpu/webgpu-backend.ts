@@ -1,6 +1,6 @@
 /** The WebGPU backend: hand-written WGSL over one device. Ops are recorded, not run; the GPU gets them when somebody waits
  * for a result. Memory, recording and kernels are each their own file's business. */
-import { EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
+import { type DeviceLostError, EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
 import type { DType, FloatDType } from '../../tensor/dtype.ts';
 import type { Shape } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -54,7 +54,8 @@ export class WebGpuBackend implements KernelBackend {
   readonly name: string;
   readonly features: Readonly<Record<string, FeatureState>>;
   readonly kvPageLayout: string;
-  readonly #gpu: GpuDevice;
+  /** The device, for who measures or breaks it. */
+  readonly gpu: GpuDevice;
   readonly #recorder: CommandRecorder;
   readonly #memory: GpuMemory;
   readonly #context: OpContext;
@@ -66,7 +67,7 @@ export class WebGpuBackend implements KernelBackend {
   constructor(gpu: GpuDevice, { maxWeightBytes, subgroups }: WebGpuBackendOptions = {}, ops = HAND_WRITTEN) {
     this.name = ops.owner;
     this.#ops = ops;
-    this.#gpu = gpu;
+    this.gpu = gpu;
     this.#recorder = new CommandRecorder(gpu);
     this.#memory = new GpuMemory(ops.owner, gpu, this.#recorder, maxWeightBytes);
     const hasSubgroups = subgroups?.used ?? false;
@@ -79,9 +80,13 @@ export class WebGpuBackend implements KernelBackend {
     this.kvPageLayout = `${ops.owner} rows 1 ${fingerprint}`;
   }
 
+  get deviceLoss(): DeviceLostError | undefined {
+    return this.gpu.loss;
+  }
+
   /** The adapter's name, as its driver gives it. */
   get adapterName(): string {
-    return this.#gpu.adapter.name;
+    return this.gpu.adapter.name;
   }
 
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);
@@ -121,7 +126,7 @@ export class WebGpuBackend implements KernelBackend {
   async loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<GpuBuffer>> {
     this.#expectOpen();
     const { matrixFormat } = this.#ops;
-    const target = { gpu: this.#gpu, memory: this.#memory, recorder: this.#recorder, matrixFormat };
+    const target = { gpu: this.gpu, memory: this.#memory, recorder: this.#recorder, matrixFormat };
     return loadWeight(target, { dtype, shape }, read);
   }
 
@@ -189,7 +194,7 @@ export class WebGpuBackend implements KernelBackend {
   async #close(): Promise<void> {
     this.#memory.releaseAll();
     this.#recorder.close();
-    await this.#gpu.close();
+    await this.gpu.close();
   }
 
   /** Where a range of a tensor's bytes begins in its buffer. */

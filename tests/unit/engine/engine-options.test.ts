@@ -11,6 +11,7 @@ describe('engine options', () => {
       blockSize: 16,
       numerics: 'fast',
       revectorize: 'auto',
+      onDeviceLoss: 'fail',
       maxNumBatchedTokens: 512,
       maxNumSeqs: 64,
       maxPrefillChunk: 256,

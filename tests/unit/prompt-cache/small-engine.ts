@@ -28,6 +28,10 @@ export class SmallEngine implements AsyncDisposable {
     this.#core = new EngineCore({
       config: model.config,
       executor,
+      recovery: {
+        restartsSequences: false,
+        newExecutor: () => Promise.reject(new Error('no device here can be lost')),
+      },
       kvCache,
       clock: systemClock,
       schedulerOptions: {},

@@ -400,6 +400,51 @@ describe('ends of all kinds', () => {
     expect(kvCacheManager.getComputedBlocks(sequence(1, 5, 1)).blockIds).toEqual([]);
   });
 
+  it('loses the KV cache: what runs is computed again or fails, what waits goes on, nothing old is found', () => {
+    for (const outcome of ['restart', new Error('the GPU was lost')] as const) {
+      const { scheduler, kvCacheManager, events } = setUp({ maxNumSeqs: 2 });
+      const [first, second, waiting] = [sequence(1, 9, 3), sequence(2, 4, 3), sequence(3, 4, 2)] as const;
+      scheduler.addAll([first, second, waiting]);
+      expect(step(scheduler)).toBe('1:9 2:4');
+      expect(kvCacheManager.getComputedBlocks(first).blockIds).toHaveLength(2);
+      scheduler.schedule();
+      scheduler.loseKvCache(outcome);
+      expect(scheduler.isStepInFlight).toBe(false);
+      expect(kvCacheManager.stats()).toMatchObject({ used: 0, cached: 0 });
+      expect(kvCacheManager.findInconsistency()).toBeUndefined();
+      if (outcome === 'restart') {
+        expect(events.slice(-2).sort()).toEqual(['preempted 1', 'preempted 2']);
+        // From the first token on, with the one that was generated.
+        expect(step(scheduler)).toBe('1:10 2:5');
+      } else {
+        expect([first.error, second.error, waiting.error]).toEqual([outcome, outcome, undefined]);
+      }
+      while (step(scheduler) !== '');
+      expect(waiting.numGeneratedTokens).toBe(2);
+      expect([first, second].map(({ numGeneratedTokens }) => numGeneratedTokens)).toEqual(
+        outcome === 'restart' ? [3, 3] : [1, 1],
+      );
+      expect(kvCacheManager.stats().used).toBe(0);
+    }
+  });
+
+  it('loses the KV cache while a fork waits for its parent', () => {
+    const { scheduler, kvCacheManager } = setUp();
+    const parent = sequence(1, 6, 3);
+    const fork = new Sequence({
+      id: 2,
+      promptTokenIds: [...parent.tokenIds.slice(0, 6)],
+      maxNewTokens: 3,
+      forkOf: parent,
+    });
+    scheduler.addAll([parent, fork]);
+    scheduler.schedule();
+    scheduler.loseKvCache('restart');
+    while (step(scheduler) !== '');
+    expect([parent, fork].map(({ finishReason }) => finishReason)).toEqual(['length', 'length']);
+    expect(kvCacheManager.stats().used).toBe(0);
+  });
+
   it('fails everything, also in the middle of a step', () => {
     const { scheduler, kvCacheManager } = setUp({ maxNumSeqs: 1 });
     const all = [sequence(1, 4, 2), sequence(2, 4, 2)];
