@@ -23,6 +23,8 @@ export const CASES: readonly CaseFactory[] = [
   norm('layerNorm', 'f32'),
   ...ATTENTION_CASES,
   tokenLogprobs(),
+  topLogits(1),
+  topLogits(64),
 ];
 
 interface MatmulSize {
@@ -93,6 +95,18 @@ function tokenLogprobs(): CaseFactory {
       const tokenIds = ints(backend, [4], (i) => i);
       const run = () => backend.tokenLogprobs({ logits, tokenIds, out });
       return { name, bytes: logits.byteLength, run, free: () => freeAll(backend, [logits, out, tokenIds]) };
+    },
+  };
+}
+
+function topLogits(numTop: number): CaseFactory {
+  const name = `topLogits ${numTop} of 4 x 128256`;
+  return {
+    name,
+    async make(backend) {
+      const [logits, out] = [randomFloats(backend, [4, 128_256]), randomFloats(backend, [4, numTop, 2])];
+      const run = () => backend.topLogits({ logits, out });
+      return { name, bytes: logits.byteLength, run, free: () => freeAll(backend, [logits, out]) };
     },
   };
 }

@@ -182,7 +182,22 @@ const CHECKS: Checks = {
     expectApart('tokenLogprobs', out, 'logits', logits);
     expectApart('tokenLogprobs', out, 'tokenIds', tokenIds);
   },
+
+  topLogits({ logits, out }) {
+    const sizes = new ShapeLetters('topLogits');
+    sizes.bind('logits', logits, ['R', 'V']);
+    sizes.bind('out', out, ['R', 'K', 'pair']);
+    const [vocabSize, numTop, pair] = [sizes.size('V'), sizes.size('K'), sizes.size('pair')];
+    if (pair !== 2) throw new ShapeError('topLogits', 'out [R, K, 2]', `[R, K, ${pair}]`);
+    if (numTop > vocabSize) throw new ShapeError('topLogits', `K up to V=${vocabSize}`, `K=${numTop}`);
+    if (vocabSize > MAX_F32_INTEGER) throw new ShapeError('topLogits', `V up to ${MAX_F32_INTEGER}`, `V=${vocabSize}`);
+    expectActivations('topLogits', { logits, out });
+    expectApart('topLogits', out, 'logits', logits);
+  },
 };
+
+/** Up to here f32 holds every whole number. */
+const MAX_F32_INTEGER = 2 ** 24;
 
 function checkAttentionNumbers({ scale, slidingWindow, softCap }: PagedAttentionArgs): void {
   expectNumber('pagedAttention scale', scale, 'a finite number', () => true);

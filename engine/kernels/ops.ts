@@ -151,6 +151,16 @@ export interface TokenLogprobsArgs {
   readonly out: Tensor;
 }
 
+/** out[r] = the K highest of row r's logits, best first and the lower id first among equals, each as (token id, logit).
+ * NaN counts as -Infinity, and is put out as that. With K = 1 it is the argmax. Ids are exact: f32 holds every whole
+ * number up to 2^24.
+ * Shapes  logits [R, V] f32 with V up to 2^24; out [R, K, 2] f32 with K up to V
+ * Source  Fan, Lewis & Dauphin 2018, "Hierarchical Neural Story Generation", section 5.4 (top-k sampling) */
+export interface TopLogitsArgs {
+  readonly logits: Tensor;
+  readonly out: Tensor;
+}
+
 /** Every op by name. `geluMul` uses the tanh approximation (Hendrycks & Gimpel 2016, section 2). */
 export interface OpArgs {
   embed: EmbedArgs;
@@ -166,6 +176,7 @@ export interface OpArgs {
   gatherRows: GatherRowsArgs;
   copyBlocks: CopyBlocksArgs;
   tokenLogprobs: TokenLogprobsArgs;
+  topLogits: TopLogitsArgs;
 }
 
 export type OpName = keyof OpArgs;

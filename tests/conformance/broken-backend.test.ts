@@ -85,6 +85,16 @@ const BROKEN: Readonly<Record<string, { readonly op: OpName; readonly backend: R
   'siluMul is geluMul': { op: 'siluMul', backend: broken('siluMul', (args) => REFERENCE_OPS.geluMul(args)) },
   'geluMul, last value off': { op: 'geluMul', backend: lastValueOff('geluMul', ({ out }) => out) },
   'add, last value off': { op: 'add', backend: lastValueOff('add', ({ out }) => out) },
+  'topLogits, last value off': { op: 'topLogits', backend: lastValueOff('topLogits', ({ out }) => out) },
+  'topLogits, the higher id first among equals': {
+    op: 'topLogits',
+    backend: broken('topLogits', (args, right) => {
+      right(args);
+      const top = floatsOf(args.out);
+      const isTie = top[1] === top[3] && args.out.shape[1]! > 1;
+      if (isTie) [top[0], top[2]] = [top[2]!, top[0]!];
+    }),
+  },
   'gatherRows, last value off': { op: 'gatherRows', backend: lastValueOff('gatherRows', ({ out }) => out) },
 };
 

@@ -147,6 +147,29 @@ const tokenLogprobs = casesOf(
   },
 );
 
+/** Logits of few levels, so that many are equal; some rows rise, so that every logit is a new best; NaN and infinities. */
+const topLogits = casesOf(
+  'topLogits',
+  fc.record({
+    R: numTokens(),
+    V: fc.oneof(size(), fc.integer({ min: 200, max: 400 })),
+    share: fc.constantFrom(0, 0.1, 0.5, 1),
+    levels: fc.constantFrom(1, 2, 5, 1e6),
+    order: fc.constantFrom('random', 'rising', 'falling'),
+    special: fc.constantFrom(1, Number.NaN, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, -0),
+    seed: seed(),
+  }),
+  async (work, p) => {
+    const numTop = Math.min(p.V, 1 + Math.floor(p.share * p.V));
+    const values = randomValues(p.seed, p.R * p.V).map((value) => Math.round(value * p.levels));
+    if (p.order !== 'random') values.sort((a, b) => (p.order === 'rising' ? a - b : b - a));
+    for (const place of randomInts(p.seed + 1, Math.ceil(values.length / 7), values.length)) values[place] = p.special;
+    const out = work.output([p.R, numTop, 2]);
+    work.run('topLogits', { logits: work.floats([p.R, p.V], values), out });
+    return work.read(out);
+  },
+);
+
 /** Each op's cases. */
 export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   embed,
@@ -162,4 +185,5 @@ export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   gatherRows,
   copyBlocks,
   tokenLogprobs,
+  topLogits,
 };

@@ -36,6 +36,7 @@ export class PlainKernelBackend extends ReferenceBackend {
   override gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
   override copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   override tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
+  override topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     checkArgs(op, args);

@@ -15,6 +15,7 @@ export const BACKEND_TOLERANCES: Readonly<
 > = {
   gatherRows: { default: 0 },
   tokenLogprobs: { default: 1e-5 },
+  topLogits: { default: 0 },
   embed: { default: 1e-6 },
   add: { default: 1e-6 },
   rope: { default: 1e-5 },

@@ -36,6 +36,7 @@ export class ReferenceBackend implements KernelBackend {
   gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
+  topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
 
   /** Checks everything, then runs the op.
    * @throws ShapeError, UnsupportedError, InvalidArgumentError; nothing has been written then. */

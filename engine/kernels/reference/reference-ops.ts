@@ -17,6 +17,7 @@ import { rmsNorm } from './rms-norm.ts';
 import { rope } from './rope.ts';
 import { siluMul } from './silu-mul.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
+import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
 
 export type ReferenceOps = { readonly [Name in OpName]: (args: OpArgs[Name], part?: Part) => void };
@@ -35,4 +36,5 @@ export const REFERENCE_OPS: ReferenceOps = {
   gatherRows,
   copyBlocks,
   tokenLogprobs,
+  topLogits,
 };

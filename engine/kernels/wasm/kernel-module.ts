@@ -4,6 +4,7 @@ import type { Features } from './generators/arithmetic.ts';
 import { attention, finishAttention } from './generators/attention.ts';
 import { MAX_GROUP } from './generators/attention-scratch.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
+import { findAbove } from './generators/find-above.ts';
 import { layerNorm } from './generators/layer-norm.ts';
 import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
 import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
@@ -54,6 +55,7 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
     layerNorm(features),
     rope(),
     rowMax(),
+    findAbove(),
     sumOfExponentials(features),
     ...Object.values(ROW_FORMATS).map(widenRows),
     widenStripF16(),

@@ -26,6 +26,7 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['layer_norm', [A, B, B + 0x400, OUT, 61, 1 / 61, 1e-5]],
   ['rope', [OUT, B, 17, 8, 4]],
   ['row_max', [A, 61]],
+  ['find_above', [A, 61, 1.9]],
   ['sum_exp', [A, 61, 2]],
   ['widen_rows', [A, OUT, 43, 3, 200, 256]],
   ['widen_strip', [A, OUT, 64]],

@@ -61,6 +61,7 @@ export class WasmBackend implements KernelBackend {
   gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
+  topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();

@@ -44,10 +44,15 @@ const HAND_WRITTEN: GpuOpSet = {
   owner: WEBGPU_OWNER,
   matrixFormat,
   supports(op, args) {
+    if (GPU_OPS[op] === undefined) return `webgpu has no kernel for ${op}`;
     const answer = supportsWhatFits(op, args);
     return answer === true ? (whyNotWeights(args) ?? true) : answer;
   },
-  run: (context, op, args) => GPU_OPS[op](context, args),
+  run(context, op, args) {
+    const run = GPU_OPS[op];
+    if (run === undefined) throw new UnsupportedError(`${op} on webgpu`, 'it has no kernel for this op');
+    run(context, args);
+  },
 };
 
 export class WebGpuBackend implements KernelBackend {
@@ -102,6 +107,7 @@ export class WebGpuBackend implements KernelBackend {
   gatherRows = (args: OpArgs['gatherRows']): void => this.#run('gatherRows', args);
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
+  topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();

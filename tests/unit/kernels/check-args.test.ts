@@ -62,6 +62,7 @@ const RIGHT: { readonly [Name in OpName]: OpArgs[Name] } = {
     copies: tensor('i32', 3, 2),
   },
   tokenLogprobs: { logits: tensor('f32', 3, 8), tokenIds: tensor('i32', 3), out: tensor('f32', 3) },
+  topLogits: { logits: tensor('f32', 3, 8), out: tensor('f32', 3, 5, 2) },
 };
 
 function check<Name extends OpName>(op: Name, change: Partial<OpArgs[Name]>): () => void {
@@ -147,6 +148,13 @@ describe('checkArgs refuses a shape', () => {
     ['gatherRows', 'out', check('gatherRows', { out: tensor('f32', 3, 8) }), 'gatherRows: expected out [R=2, H=8]'],
     ['copyBlocks', 'copies', check('copyBlocks', { copies: tensor('i32', 3, 3) }), 'copies [C, 2]'],
     ['tokenLogprobs', 'out', check('tokenLogprobs', { out: tensor('f32', 4) }), 'expected out [R=3]'],
+    [
+      'topLogits',
+      'pairs',
+      check('topLogits', { out: tensor('f32', 3, 5, 3) }),
+      'expected out [R, K, 2], got [R, K, 3]',
+    ],
+    ['topLogits', 'K', check('topLogits', { out: tensor('f32', 3, 9, 2) }), 'expected K up to V=8, got K=9'],
   ];
   it.each(wrong)('%s: %s', (_op, _what, call, message) => {
     expect(call).toThrow(ShapeError);

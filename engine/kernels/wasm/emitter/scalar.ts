@@ -64,6 +64,7 @@ export const f32 = {
   div: binary<'f32', 'f32'>('f32', 0x95),
   max: binary<'f32', 'f32'>('f32', 0x97),
   ne: binary<'f32', 'i32'>('i32', 0x5c),
+  gt: binary<'f32', 'i32'>('i32', 0x5e),
   sqrt: unary<'f32', 'f32'>('f32', 0x91),
   load: load('f32', 0x2a),
   store: store<'f32'>(0x38),

@@ -61,6 +61,8 @@ export const v128 = {
   shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 => expression('v128', a.code, b.code, simd(13), lanes),
   and: binary(78),
   or: binary(80),
+  /** 1 when any bit is set, otherwise 0. */
+  anyTrue: (a: V128): I32 => expression('i32', a.code, simd(83)),
   /** Bits of `a` where `mask` has ones, bits of `b` elsewhere. */
   bitselect: (a: V128, b: V128, mask: V128): V128 => expression('v128', a.code, b.code, mask.code, simd(82)),
 } as const;
@@ -124,6 +126,7 @@ export const f32x4 = {
   neg: unary(225),
   /** All ones where it holds, else zeros. */
   ne: binary(66),
+  gt: binary(68),
   ge: binary(70),
   /** Rounds to the whole number next to 0. */
   trunc: unary(105),

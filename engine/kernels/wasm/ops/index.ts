@@ -15,6 +15,7 @@ import { pagedAttention } from './paged-attention.ts';
 
 import { rope } from './rope.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
+import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
 
 const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
@@ -31,6 +32,7 @@ const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
   gatherRows,
   copyBlocks,
   tokenLogprobs,
+  topLogits,
 };
 
 export const OP_NAMES = Object.keys(REFERENCE_OPS) as readonly OpName[];

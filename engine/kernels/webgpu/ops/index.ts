@@ -11,9 +11,10 @@ import { embed, gatherRows } from './row-copies.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 import { writeKv } from './write-kv.ts';
 
-type GpuOps = { readonly [Name in OpName]: (context: OpContext, args: OpArgs[Name]) => void };
+type GpuOps = { readonly [Name in OpName]?: (context: OpContext, args: OpArgs[Name]) => void };
 
-/** @throws InvalidArgumentError for an index out of range, UnsupportedError for a weight that was not loaded as one */
+/** An op that is not here is not supported.
+ * @throws InvalidArgumentError for an index out of range, UnsupportedError for a weight that was not loaded as one */
 export const GPU_OPS: GpuOps = {
   embed,
   rmsNorm,

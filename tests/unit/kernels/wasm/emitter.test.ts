@@ -110,6 +110,11 @@ describe('the WebAssembly emitter', () => {
     expect([...words.subarray(79, 82)]).toEqual([0x89abcdef, 0xabcd, 0x3f800000]);
   });
 
+  it('compares f32 numbers; NaN is above nothing', () => {
+    const { run } = compileFunction((fn) => f32.gt(fn.param('f32'), fn.param('f32')));
+    expect([run(2, 1), run(1, 1), run(0, -0), run(Number.NaN, 1), run(1, Number.NaN)]).toEqual([1, 0, 0, 0, 0]);
+  });
+
   it('sets an equal vector constant only once, before the body', () => {
     const fn = new FunctionBuilder('f');
     const one = fn.constant(f32x4.constant(1));

@@ -196,6 +196,12 @@ const CASES: Readonly<Record<string, Case>> = {
     inputs: () => specials([1, Number.NaN, -1, 2], [1, 1, 0, 1]),
     expected: () => [-1, 0, 0, -1],
   },
+  'f32x4.gt': {
+    compute: f32x4.gt,
+    lanes: 'i32',
+    inputs: () => specials([1, Number.NaN, 1, 2], [1, 1, 0, Number.NaN]),
+    expected: () => [0, 0, -1, 0],
+  },
   'f32x4.trunc': { compute: f32x4.trunc, lanes: 'f32', inputs: floats, expected: map1('f32', Math.trunc) },
   'f32x4.abs': { compute: f32x4.abs, lanes: 'f32', inputs: floats, expected: map1('f32', Math.abs) },
   'f32x4.neg': { compute: f32x4.neg, lanes: 'f32', inputs: floats, expected: map1('f32', (a) => -a) },
@@ -269,6 +275,9 @@ describe('SIMD instructions', () => {
     expect([0, 1, 2, 3].map((lane) => extract((a) => f32x4.extractLane(a, lane), four))).toEqual([1, -2, 3.5, 4]);
     expect(extract((a) => i32x4.extractLane(a, 2), new Uint8Array(Int32Array.of(1, 2, -3, 4).buffer))).toBe(-3);
     expect(extract((a) => f64x2.extractLane(a, 1), new Uint8Array(Float64Array.of(1, 0.1).buffer))).toBe(0.1);
+    const anyTrue = (...lanes: number[]) =>
+      extract((a) => v128.anyTrue(a), new Uint8Array(Int32Array.from(lanes).buffer));
+    expect([anyTrue(0, 0, 0, 0), anyTrue(0, 0, 256, 0), anyTrue(-1, -1, -1, -1)]).toEqual([0, 1, 1]);
     const splat = compileFunction((fn) => i32x4.extractLane(f32x4.splat(fn.param('f32')), 3));
     expect(splat.run(1)).toBe(0x3f800000);
     expect(compileFunction(() => i32.const(5)).run()).toBe(5);

@@ -86,6 +86,8 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   const gathered = out(5, 37);
   c.add('gatherRows', { x, rows: c.ints([5], [3, 1, 10, 0, 3]), out: gathered }, gathered);
   const logprobs = out(T);
+  const top = out(T, 5, 2);
+  c.add('topLogits', { logits: x, out: top }, top);
   c.add('tokenLogprobs', { logits: x, tokenIds: c.ints([T], randomInts(7, T, 37)), out: logprobs }, logprobs);
 
   for (const dtype of ['f32', 'f16', 'q8_0'] as const) {
