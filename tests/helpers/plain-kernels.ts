@@ -158,6 +158,8 @@ function elements(buffer: ArrayBuffer, kind: ElementKind, start: number, length:
   switch (kind) {
     case 'f32':
       return new Float32Array(buffer, start * 4, length);
+    case 'logit':
+      return new Float32Array(buffer, start * 4, length).map((x) => (Number.isNaN(x) ? Number.NEGATIVE_INFINITY : x));
     case 'i32':
       return new Int32Array(buffer, start * 4, length);
     case 'u8':

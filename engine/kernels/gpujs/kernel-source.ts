@@ -19,9 +19,10 @@ export type Volume = ArrayLike<Matrix>;
 /** What the elements of a parameter are in memory. All of them are plain numbers to the kernel.
  *
  *   f32, i32     a 32-bit word
+ *   logit        an f32 of which NaN is read as -Infinity: WGSL promises no comparison that tells a NaN
  *   u8, i8       one byte of a word, without or with sign: the levels of quantized weights
  *   f16, bf16    one half of a word: the scales of quantized weights, or whole weights */
-export type ElementKind = 'f32' | 'i32' | 'u8' | 'i8' | 'f16' | 'bf16';
+export type ElementKind = 'f32' | 'i32' | 'logit' | 'u8' | 'i8' | 'f16' | 'bf16';
 
 /** A parameter that is one number, the same for all threads. Whole numbers may bound a loop. */
 export type ScalarKind = 'integer' | 'float';
@@ -45,6 +46,7 @@ export interface KernelSource {
 export const BYTES_PER_ELEMENT: Readonly<Record<ElementKind, number>> = {
   f32: 4,
   i32: 4,
+  logit: 4,
   u8: 1,
   i8: 1,
   f16: 2,

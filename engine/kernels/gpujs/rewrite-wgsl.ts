@@ -13,7 +13,7 @@ import type { GpuBindingKind } from '../webgpu/gpu-kernel.ts';
 import { type ElementKind, isScalar, type KernelSource } from './kernel-source.ts';
 import { MAX_EXACT_INTEGER, WORKGROUP_SIZE } from './limits.ts';
 import { GPUJS_VERSION, type Translation } from './load-gpujs.ts';
-import { HALF_TO_FLOAT, readAccessor, wordType, writeAccessor } from './storage-accessors.ts';
+import { HALF_TO_FLOAT, NAN_TO_LOWEST, readAccessor, wordType, writeAccessor } from './storage-accessors.ts';
 
 export interface RewrittenWgsl {
   readonly code: string;
@@ -45,8 +45,12 @@ export function rewriteWgsl(
   replaceStores(text, source);
   expectOnlyDeclaredNames(text, names);
 
-  const isHalf = arrays.some(([, kind]) => kind === 'f16');
-  const helpers = [isHalf ? HALF_TO_FLOAT : '', writeAccessor(source.result)].filter((helper) => helper !== '');
+  const reads = (wanted: ElementKind): boolean => arrays.some(([, kind]) => kind === wanted);
+  const helpers = [
+    reads('f16') ? HALF_TO_FLOAT : '',
+    reads('logit') ? NAN_TO_LOWEST : '',
+    writeAccessor(source.result),
+  ].filter((helper) => helper !== '');
   return {
     code: [text.code, ...helpers].join('\n'),
     bindings: ['uniform', ...bound.map(() => 'read' as const), 'read_write'],

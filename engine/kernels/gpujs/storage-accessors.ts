@@ -17,6 +17,8 @@ function elementOf(kind: ElementKind, at: string): string {
       return `${at}[i]`;
     case 'i32':
       return `f32(${at}[i])`;
+    case 'logit':
+      return `nan_to_lowest(${at}[i])`;
     case 'u8':
       return `f32(extractBits(${at}[i >> 2u], (i & 3u) * 8u, 8u))`;
     case 'i8':
@@ -50,6 +52,11 @@ export const HALF_TO_FLOAT = `fn half_to_float(half : u32) -> f32 {
   let mantissa = half & 1023u;
   if (exponent == 0u) { return bitcast<f32>(sign | 0x3f800000u) * f32(mantissa) * 0x1p-24; }
   return bitcast<f32>(sign | (select(exponent + 112u, 255u, exponent == 31u) << 23u) | (mantissa << 13u));
+}`;
+
+/** A NaN as -Infinity, told by its bits. */
+export const NAN_TO_LOWEST = `fn nan_to_lowest(bits : u32) -> f32 {
+  return bitcast<f32>(select(bits, 0xff800000u, (bits & 0x7fffffffu) > 0x7f800000u));
 }`;
 
 /** Writes what the kernel returned as a vec4 to where it says; see `ResultKind`. Empty for those that need no help. */

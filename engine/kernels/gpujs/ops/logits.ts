@@ -1,9 +1,8 @@
-/** Ops on rows of logits: tokenLogprobs, and the argmax that greedy sampling takes. */
-import type { Tensor } from '../../../tensor/tensor.ts';
+/** Ops on rows of logits: tokenLogprobs, and topLogits, which sampling takes. */
 import { checkIndices } from '../../check-indices.ts';
-import type { TokenLogprobsArgs } from '../../ops.ts';
-import { ARGMAX, ARGMAX_PARTS } from '../kernels/argmax.ts';
+import type { TokenLogprobsArgs, TopLogitsArgs } from '../../ops.ts';
 import { SOFTMAX_PARTS, TOKEN_LOGPROBS } from '../kernels/token-logprobs.ts';
+import { BEST_OF_PART, BEST_OF_PARTS } from '../kernels/top-logits.ts';
 import type { OpTarget } from './op-target.ts';
 import { rowParts } from './row-parts.ts';
 
@@ -25,20 +24,19 @@ export function tokenLogprobs(target: OpTarget, { logits, tokenIds, out }: Token
   });
 }
 
-/** out[r] = the token with the largest logit of row r, the lowest of equals; not an op of the contract.
- * Shapes  logits [R, V] f32 with V from 1; out [R] f32 */
-export function argmax(target: OpTarget, { logits, out }: { readonly logits: Tensor; readonly out: Tensor }): void {
+export function topLogits(target: OpTarget, { logits, out }: TopLogitsArgs): void {
   const [numRows, vocabSize] = logits.shape as [number, number];
+  const [, numTop] = out.shape as [number, number, number];
   const { numParts, partWidth } = rowParts(vocabSize);
+  const logitsView = target.view(logits, [numRows, vocabSize]);
+  const found = target.view(out, [numRows, 2 * numTop]);
   const parts = target.scratch('parts', [numRows, numParts, 2]);
-  target.run(ARGMAX_PARTS, {
-    inputs: { logits: target.view(logits, [numRows, vocabSize]), width: vocabSize, partWidth },
-    out: { ...parts, dims: [numRows, numParts] },
-    threads: [numParts, numRows],
-  });
-  target.run(ARGMAX, {
-    inputs: { parts, numParts },
-    out: target.view(out, [numRows]),
-    threads: [numRows],
-  });
+  for (let place = 0; place < numTop; place++) {
+    target.run(BEST_OF_PART, {
+      inputs: { logits: logitsView, found, place, width: vocabSize, partWidth },
+      out: { ...parts, dims: [numRows, numParts] },
+      threads: [numParts, numRows],
+    });
+    target.run(BEST_OF_PARTS, { inputs: { parts, numParts, place }, out: found, threads: [1, numRows] });
+  }
 }

@@ -2,14 +2,13 @@
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { InvalidArgumentError, UnsupportedError } from '../../../../engine/errors.ts';
-import { argmax } from '../../../../engine/kernels/gpujs/ops/logits.ts';
 import type { OpName } from '../../../../engine/kernels/ops.ts';
 import { ReferenceBackend } from '../../../../engine/kernels/reference/reference-backend.ts';
 import { CASES } from '../../../conformance/cases.ts';
 import { conformance } from '../../../conformance/describe-backend.ts';
 import { attentionInvariance, matmulBatchInvariance } from '../../../conformance/invariance.ts';
 import { withWorkspace } from '../../../conformance/workspace.ts';
-import { randomValues, seed, size } from '../../../helpers/arbitraries-kernels.ts';
+import { randomValues } from '../../../helpers/arbitraries-kernels.ts';
 import { PlainKernelBackend } from '../../../helpers/plain-kernels.ts';
 
 const backend = new PlainKernelBackend();
@@ -22,9 +21,7 @@ afterAll(async () => {
 
 const KV_OPS: readonly OpName[] = ['writeKv', 'pagedAttention', 'copyBlocks'];
 
-const WITHOUT_KERNEL: readonly OpName[] = ['topLogits'];
-
-describe.each((Object.keys(CASES) as OpName[]).filter((op) => !WITHOUT_KERNEL.includes(op)))('%s', (op) => {
+describe.each(Object.keys(CASES) as OpName[])('%s', (op) => {
   it('agrees with the reference', async () => {
     const cases = CASES[op].filter(({ dtype }) => !KV_OPS.includes(op) || dtype === 'f32');
     await fc.assert(conformance(cases, { backend, reference, exact: false }));
@@ -37,22 +34,6 @@ it('matmul gives a row the same bits alone and in a batch', async () => {
 
 it('pagedAttention gives the same bits whatever the batch, chunks, pages and block size', async () => {
   await fc.assert(attentionInvariance(backend, (dtype) => dtype === 'f32'));
-});
-
-it('argmax finds the largest logit, the first of equals', async () => {
-  const cases = fc.record({ R: fc.integer({ min: 1, max: 4 }), V: size(129), seed: seed(), levels: fc.nat(40) });
-  await fc.assert(
-    fc.asyncProperty(cases, async ({ R, V, seed, levels }) => {
-      // Rounded to few levels, so that equals are common.
-      const values = randomValues(seed, R * V).map((value) => Math.round(value * (levels + 1)));
-      await withWorkspace(backend, async (work) => {
-        const out = work.output([R]);
-        argmax(backend.target, { logits: work.floats([R, V], values), out });
-        const rows = Array.from({ length: R }, (_, r) => values.slice(r * V, (r + 1) * V));
-        expect([...(await work.read(out))]).toEqual(rows.map((row) => row.indexOf(Math.max(...row))));
-      });
-    }),
-  );
 });
 
 it('refuses indices that lead out of what they index, before anything runs', async () => {
