@@ -2,14 +2,21 @@
 import { type ResolvedEngineOptions, resolveMaxModelLen, resolveNumBlocks } from './engine-options.ts';
 import { AbortError, FormatError } from './errors.ts';
 import { BACKENDS, createBackend, HOST_BACKENDS } from './kernels/backend-registry.ts';
+import type { KernelBackend } from './kernels/kernel-backend.ts';
 import { KvCacheManager } from './kvcache/kv-cache-manager.ts';
 import { bytesPerKvBlock } from './kvcache/kv-cache-storage.ts';
 import { loadModel } from './loader/load-model.ts';
 import type { LoadedModel } from './loader/loaded-model.ts';
 import type { ModelConfig } from './model/model-config.ts';
-import { createExecutor } from './runner/create-executor.ts';
+import { createExecutor, createWorkers } from './runner/create-executor.ts';
 import type { Executor } from './runner/executor.ts';
-import { type AllocatedMemory, allocateModelMemory } from './runner/model-memory.ts';
+import {
+  type AllocatedMemory,
+  allocateModelMemory,
+  type ModelMemoryOptions,
+  outlineModelMemory,
+} from './runner/model-memory.ts';
+import type { StepWorkers } from './runner/step-workers.ts';
 import { checkString } from './util/option-reader.ts';
 
 export interface LoadedEngine {
@@ -25,12 +32,12 @@ export interface LoadedEngine {
  * @throws what `Engine.load` says; nothing stays allocated then */
 export async function loadEngine(path: string, options: ResolvedEngineOptions): Promise<LoadedEngine> {
   checkString('path', path);
-  const { signal, tokenizerPath, onProgress } = options;
+  const { signal } = options;
   if (signal?.aborted) throw new AbortError(signal.reason);
   const backend = await createBackend(options.backend, BACKENDS, options);
   try {
-    const onConfig = (config: ModelConfig): void => void cacheSizes(config, options);
-    const model = await loadModel(path, backend, { tokenizerPath, onProgress, onConfig, signal });
+    const parts = await loadParts(path, backend, options);
+    const { model } = parts;
     const { maxModelLen, numBlocks } = cacheSizes(model.config, options);
     const kvCache = new KvCacheManager({
       numBlocks,
@@ -39,7 +46,7 @@ export async function loadEngine(path: string, options: ResolvedEngineOptions): 
       slidingWindow: model.config.slidingWindow,
       enablePrefixCaching: options.enablePrefixCaching,
     });
-    return { maxModelLen, kvCache, ...(await prepare(model, options)) };
+    return { maxModelLen, kvCache, ...parts };
   } catch (error) {
     await backend.close();
     throw signal?.aborted && error === signal.reason ? new AbortError(signal.reason) : error;
@@ -60,37 +67,58 @@ export async function reloadEngine(
       ? await createBackend('auto', HOST_BACKENDS, options)
       : await createBackend(lostBackend.name, BACKENDS, options);
   try {
-    const model = await loadModel(path, backend, { tokenizerPath: options.tokenizerPath, signal });
-    if (model.fingerprint !== fingerprint) {
+    const parts = await loadParts(path, backend, { ...options, signal, onProgress: undefined });
+    if (parts.model.fingerprint !== fingerprint) {
+      await parts.executor.close();
       throw new FormatError({ file: path, byteOffset: 0, field: 'weights' }, 'the file is another than it was');
     }
-    const prepared = await prepare(model, { ...options, signal });
     await closeLoaded(lost);
-    return { ...lost, ...prepared };
+    return { ...lost, ...parts };
   } catch (error) {
     await backend.close();
     throw error;
   }
 }
 
-async function prepare(
-  model: LoadedModel,
-  options: ResolvedEngineOptions,
-): Promise<Pick<LoadedEngine, 'model' | 'memory' | 'executor'>> {
-  const { backend, config } = model;
-  const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs, numThreads, signal } = options;
-  const { maxModelLen, numBlocks } = cacheSizes(config, options);
-  const sizes = { maxModelLen, blockSize, numBlocks, kvDtype, maxNumBatchedTokens, maxNumSeqs };
-  const memory = allocateModelMemory(backend, config, { ...sizes, maxLogitRows: maxNumSeqs });
-  const executor = createExecutor(backend, { ...model, memory: memory.memory }, numThreads);
+type LoadedParts = Pick<LoadedEngine, 'model' | 'memory' | 'executor'>;
+
+/** What lies on one backend. On failure its threads are stopped; who closes the backend frees the rest. */
+async function loadParts(path: string, backend: KernelBackend, options: ResolvedEngineOptions): Promise<LoadedParts> {
+  const { tokenizerPath, onProgress, signal, numThreads } = options;
+  let workers: StepWorkers | undefined;
+  let executor: Executor | undefined;
   try {
+    const model = await loadModel(path, backend, {
+      tokenizerPath,
+      onProgress,
+      signal,
+      onConfig: (config) => outlineModelMemory(config, memoryOptions(config, options)),
+      startWorkers: () => {
+        workers = createWorkers(backend, numThreads);
+        return workers?.offload;
+      },
+    });
+    const memory = allocateModelMemory(backend, model.config, memoryOptions(model.config, options));
+    executor = createExecutor(backend, { ...model, memory: memory.memory }, workers);
     await executor.start();
     signal?.throwIfAborted();
+    return { model, memory, executor };
   } catch (error) {
-    await executor.close();
+    await (executor ?? workers)?.close();
     throw error;
   }
-  return { model, memory, executor };
+}
+
+function memoryOptions(config: ModelConfig, options: ResolvedEngineOptions): ModelMemoryOptions {
+  const { blockSize, kvDtype, maxNumBatchedTokens, maxNumSeqs } = options;
+  return {
+    ...cacheSizes(config, options),
+    blockSize,
+    kvDtype,
+    maxNumBatchedTokens,
+    maxNumSeqs,
+    maxLogitRows: maxNumSeqs,
+  };
 }
 
 /** @throws InvalidArgumentError for a context that the model does not have, or memory that cannot hold it */

@@ -45,7 +45,7 @@ function measureLimits(): Limits {
   for (const start of [0, half]) backend.upload(tensor.slice(start, start + half), new Float32Array(half).fill(1.5));
   const flags = ['--no-liftoff', '--no-wasm-lazy-compilation'];
   if (backend.features.revectorized.used) flags.push('--experimental-wasm-revectorize');
-  const roofline = newRoofline(backend.attachment.memory, flags);
+  const roofline = newRoofline(backend.attachment.memories[0]!, flags);
   const read = measure(() => roofline.read((tensor.buffer as { address: number }).address, numBytes), effort);
   backend.free(tensor);
   const rounds = 10_000;

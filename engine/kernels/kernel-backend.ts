@@ -4,6 +4,7 @@ import type { DeviceLostError } from '../errors.ts';
 import type { DType, FloatDType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { MemoryOutline } from './memory-outline.ts';
 import type { OpArgs, OpName } from './ops.ts';
 
 /** What an allocation is for, so that `memoryUsage` can tell (law 7). */
@@ -13,6 +14,16 @@ export type MemoryUsage = Readonly<Record<MemoryPurpose, number>>;
 
 /** Fills `target` with a tensor's stored bytes from `byteOffset`. Called for consecutive ranges. */
 export type ReadRange = (byteOffset: number, target: Uint8Array) => Promise<void>;
+
+export interface LoadWeightOptions {
+  /** Which of the outline's units the weight belongs to (memory-outline.ts). Default: the first. */
+  readonly unit?: number;
+  /** Has a job done by a worker thread (worker-backends.ts, `runJob`), and resolves to its result. Absent: the calling
+   * thread does it. */
+  readonly offload?: Offload | undefined;
+}
+
+export type Offload = (job: unknown) => Promise<unknown>;
 
 /** The ops, each with the meaning that `ops.ts` gives it.
  * @throws ShapeError when shapes do not fit, UnsupportedError for a dtype the backend lacks. */
@@ -36,12 +47,19 @@ export interface KernelBackend extends KernelOps {
   /** `true`, or a sentence saying why this backend cannot run the op on these arguments. */
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string;
 
-  /** Zero-filled memory of the backend.
-   * @throws OutOfMemoryError */
-  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose): Tensor;
+  /** Told all that a model will ask for, before it asks for anything. Only for a backend whose memory comes in several
+   * pieces. Without it everything goes to the first piece.
+   * @throws OutOfMemoryError when it can never fit */
+  arrange?(outline: MemoryOutline): void;
 
-  /** Takes in a weight from its stored bytes, a range at a time; may repack it into a layout of its own. */
-  loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor>;
+  /** Zero-filled memory of the backend.
+   * @param unit  which of the outline's units it belongs to; of no importance for scratch
+   * @throws OutOfMemoryError */
+  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose, unit?: number): Tensor;
+
+  /** Takes in a weight from its stored bytes, a range at a time; may repack it into a layout of its own. Several may be
+   * loaded at the same time. */
+  loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange, options?: LoadWeightOptions): Promise<Tensor>;
 
   /** Copies host values into a tensor's first elements, in op order. */
   upload(tensor: Tensor, values: Float32Array | Int32Array): void;

@@ -6,9 +6,10 @@ import type { KernelBackend, KernelOps } from './kernel-backend.ts';
 import type { Part } from './part.ts';
 import { REFERENCE_OWNER } from './reference/host-memory.ts';
 import { hostBufferCodec, referencePartOps } from './reference/reference-part-ops.ts';
+import type { PackJob } from './wasm/packing/pack-rows.ts';
 import type { WasmBackend } from './wasm/wasm-backend.ts';
 import { WASM_OWNER } from './wasm/wasm-buffer.ts';
-import { attachWasm, type WasmAttachment, wasmBufferCodec, wasmPartOps } from './wasm/wasm-worker.ts';
+import { attachWasm, runWasmJob, type WasmAttachment, wasmBufferCodec, wasmPartOps } from './wasm/wasm-worker.ts';
 
 /** A buffer handle as something that survives a message with its memory shared, and back. */
 export interface BufferCodec {
@@ -22,6 +23,8 @@ export interface WorkerBackend {
   /** The ops as one of `part.count` threads runs them: its part of each, then `meet`, which returns when every thread has
    * called it. */
   partOps(part: Part, meet: () => void): KernelOps;
+  /** Does a job that `KernelBackend.loadWeight` handed to `offload`. */
+  runJob(job: unknown): unknown;
 }
 
 /** Survives a message: plain data, shared memory and compiled modules. */
@@ -35,24 +38,32 @@ interface WorkerBackendEntry {
   /** On the calling thread. */
   attachmentOf(backend: KernelBackend): unknown;
   /** On the worker, once. */
-  attach(attachment: unknown): WorkerBackend['partOps'];
+  attach(attachment: unknown): Omit<WorkerBackend, 'codec'>;
 }
 
 const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
   [REFERENCE_OWNER]: {
     codec: hostBufferCodec,
     attachmentOf: () => undefined,
-    attach: () => referencePartOps,
+    attach: () => ({ partOps: referencePartOps, runJob: noJobs }),
   },
   [WASM_OWNER]: {
     codec: wasmBufferCodec,
     attachmentOf: (backend) => (backend as WasmBackend).attachment,
     attach: (attachment) => {
-      const machine = attachWasm(attachment as WasmAttachment);
-      return (part, meet) => wasmPartOps(machine, part, meet);
+      const machines = attachWasm(attachment as WasmAttachment);
+      return {
+        partOps: (part, meet) => wasmPartOps(machines, part, meet),
+        runJob: (job) => runWasmJob(machines, job as PackJob),
+      };
     },
   },
 };
+
+/** Of a backend that takes weights as they are. */
+function noJobs(): never {
+  throw new UnsupportedError('a job on a worker thread', 'this backend has none');
+}
 
 /** Whether worker threads can take part in the backend's ops. If not, its ops compute elsewhere anyway. */
 export function sharesWithWorkers(backend: KernelBackend): boolean {
@@ -78,5 +89,5 @@ export function workerMessage(backend: KernelBackend): {
 /** The worker's side of `workerMessage`. */
 export function attachWorkerBackend({ backend, attachment }: WorkerMessage): WorkerBackend {
   const { codec, attach } = entryOf(backend);
-  return { codec, partOps: attach(attachment) };
+  return { codec, ...attach(attachment) };
 }

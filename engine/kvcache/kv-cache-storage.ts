@@ -9,6 +9,7 @@
  *   | head 1: rows  |  | head 1: rows  |  |               |   encoded in the cache's dtype
  *   +---------------+  +---------------+  +---------------+  */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import { layerUnit } from '../kernels/memory-outline.ts';
 import { KV_DTYPES } from '../kernels/ops.ts';
 import { byteLengthOf } from '../tensor/storage.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -27,6 +28,11 @@ export interface KvCacheShape {
   readonly headDim: number;
 }
 
+/** The shape of one layer's keys, or values. */
+export function kvPagesShape({ numBlocks, numKvHeads, blockSize, headDim }: KvCacheShape): readonly number[] {
+  return [numBlocks, numKvHeads, blockSize, headDim];
+}
+
 /** Bytes that one block takes over all layers, keys and values together. */
 export function bytesPerKvBlock(shape: Omit<KvCacheShape, 'numBlocks'>): number {
   return 2 * shape.numLayers * byteLengthOf(shape.dtype, [shape.numKvHeads, shape.blockSize, shape.headDim]);
@@ -41,16 +47,18 @@ export class KvCacheStorage {
   constructor(backend: KernelBackend, shape: KvCacheShape) {
     this.#backend = backend;
     this.shape = shape;
-    const pages = [shape.numBlocks, shape.numKvHeads, shape.blockSize, shape.headDim];
+    const pages = kvPagesShape(shape);
     const layers: { keys: Tensor; values: Tensor }[] = [];
     const allocated: Tensor[] = [];
-    const allocate = (): Tensor => {
-      const tensor = backend.allocate(shape.dtype, pages, 'kv');
+    const allocate = (layer: number): Tensor => {
+      const tensor = backend.allocate(shape.dtype, pages, 'kv', layerUnit(layer));
       allocated.push(tensor);
       return tensor;
     };
     try {
-      for (let layer = 0; layer < shape.numLayers; layer++) layers.push({ keys: allocate(), values: allocate() });
+      for (let layer = 0; layer < shape.numLayers; layer++) {
+        layers.push({ keys: allocate(layer), values: allocate(layer) });
+      }
     } catch (error) {
       for (const tensor of allocated) backend.free(tensor);
       throw error;

@@ -4,11 +4,18 @@ import { sharesWithWorkers } from '../kernels/worker-backends.ts';
 import type { Executor } from './executor.ts';
 import { InlineExecutor } from './inline-executor.ts';
 import type { StepModel } from './step-program.ts';
+import { StepWorkers } from './step-workers.ts';
 import { WorkerPoolExecutor } from './worker-pool-executor.ts';
 
 /** @param numThreads  worker threads; 0 for the caller's own. A backend that computes elsewhere (a GPU) has use for none: the
- *   caller's thread tells it what to do, and waits without blocking. */
-export function createExecutor(backend: KernelBackend, model: StepModel, numThreads: number): Executor {
-  if (numThreads === 0 || !sharesWithWorkers(backend)) return new InlineExecutor(backend, model);
-  return new WorkerPoolExecutor(backend, model, numThreads);
+ *   caller's thread tells it what to do, and waits without blocking.
+ * @returns threads that have begun to start, or undefined where there are none. The backend's memories must all be there
+ *   (`arrange`); tensors may still come. */
+export function createWorkers(backend: KernelBackend, numThreads: number): StepWorkers | undefined {
+  return numThreads === 0 || !sharesWithWorkers(backend) ? undefined : new StepWorkers(backend, numThreads);
+}
+
+/** @param workers  undefined: steps run on the caller's thread */
+export function createExecutor(backend: KernelBackend, model: StepModel, workers: StepWorkers | undefined): Executor {
+  return workers === undefined ? new InlineExecutor(backend, model) : new WorkerPoolExecutor(backend, model, workers);
 }

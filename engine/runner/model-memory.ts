@@ -2,7 +2,8 @@
  * the largest step allowed. Allocated once; each step works on views cut to its own size. Plain data, so that it can be
  * handed to workers. */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import { KvCacheStorage, type KvDType } from '../kvcache/kv-cache-storage.ts';
+import type { TensorOutline } from '../kernels/memory-outline.ts';
+import { type KvCacheShape, KvCacheStorage, type KvDType, kvPagesShape } from '../kvcache/kv-cache-storage.ts';
 import type { ModelConfig } from '../model/model-config.ts';
 import type { Activations, ForwardInputs, KvLayer } from '../model/model-family.ts';
 import { buildRotaryTable } from '../model/rotary.ts';
@@ -56,27 +57,45 @@ export function allocateModelMemory(
     for (const tensor of scratch.splice(0)) backend.free(tensor);
   };
   try {
-    const { numLayers, numKvHeads, headDim, rotary } = config;
-    const { kvDtype: dtype, numBlocks, blockSize, maxModelLen } = options;
-    storage = new KvCacheStorage(backend, { dtype, numLayers, numBlocks, numKvHeads, blockSize, headDim });
-    const rotaryTable = allocate('f32', [maxModelLen, rotary.numRotaryDims]);
-    backend.upload(rotaryTable, buildRotaryTable(rotary, maxModelLen));
-    const memory: ModelMemory = {
-      kvCache: storage.layers,
-      rotaryTable,
-      inputs: allocateInputs(allocate, options),
-      activations: allocateActivations(allocate, config, options),
-    };
-    return { memory, options, free };
+    storage = new KvCacheStorage(backend, kvShapeOf(config, options));
+    const scratchTensors = allocateScratch(allocate, config, options);
+    backend.upload(scratchTensors.rotaryTable, buildRotaryTable(config.rotary, options.maxModelLen));
+    return { memory: { kvCache: storage.layers, ...scratchTensors }, options, free };
   } catch (error) {
     free();
     throw error;
   }
 }
 
-type Allocate = (dtype: 'f32' | 'i32', shape: readonly number[]) => Tensor;
+/** What `allocateModelMemory` will ask for: a layer's KV pages, and everything else. */
+export function outlineModelMemory(
+  config: ModelConfig,
+  options: ModelMemoryOptions,
+): { readonly kvPerLayer: readonly TensorOutline[]; readonly scratch: readonly TensorOutline[] } {
+  const kv = kvShapeOf(config, options);
+  const pages: TensorOutline = { dtype: kv.dtype, shape: kvPagesShape(kv) };
+  const scratch: TensorOutline[] = [];
+  const note = (dtype: 'f32' | 'i32', shape: readonly number[]): void => void scratch.push({ dtype, shape });
+  allocateScratch(note, config, options);
+  return { kvPerLayer: [pages, pages], scratch };
+}
 
-function allocateInputs(allocate: Allocate, options: ModelMemoryOptions): ForwardInputs {
+function kvShapeOf({ numLayers, numKvHeads, headDim }: ModelConfig, options: ModelMemoryOptions): KvCacheShape {
+  const { kvDtype: dtype, numBlocks, blockSize } = options;
+  return { dtype, numLayers, numBlocks, numKvHeads, blockSize, headDim };
+}
+
+type Allocate<T> = (dtype: 'f32' | 'i32', shape: readonly number[]) => T;
+
+function allocateScratch<T>(allocate: Allocate<T>, config: ModelConfig, options: ModelMemoryOptions) {
+  return {
+    rotaryTable: allocate('f32', [options.maxModelLen, config.rotary.numRotaryDims]),
+    inputs: allocateInputs(allocate, options),
+    activations: allocateActivations(allocate, config, options),
+  };
+}
+
+function allocateInputs<T>(allocate: Allocate<T>, options: ModelMemoryOptions): Record<keyof ForwardInputs, T> {
   const { maxNumBatchedTokens, maxNumSeqs, maxLogitRows, maxModelLen, blockSize } = options;
   const maxBlocksPerSeq = Math.ceil(maxModelLen / blockSize);
   return {
@@ -94,9 +113,13 @@ function allocateInputs(allocate: Allocate, options: ModelMemoryOptions): Forwar
   };
 }
 
-function allocateActivations(allocate: Allocate, config: ModelConfig, options: ModelMemoryOptions): Activations {
+function allocateActivations<T>(
+  allocate: Allocate<T>,
+  config: ModelConfig,
+  options: ModelMemoryOptions,
+): Record<keyof Activations, T> {
   const { maxNumBatchedTokens, maxLogitRows } = options;
-  const rows = (width: number): Tensor => allocate('f32', [maxNumBatchedTokens, width]);
+  const rows = (width: number): T => allocate('f32', [maxNumBatchedTokens, width]);
   return {
     hidden: rows(config.hiddenSize),
     normed: rows(config.hiddenSize),

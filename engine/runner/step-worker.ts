@@ -1,47 +1,72 @@
-/** The code of a worker thread: attaches to the model's shared memory once, then runs its part of each step. Loaded
- * through `step-worker-entry.cts`. */
+/** The code of a worker thread: attaches to the backend's shared memory once, does jobs while weights load, learns the
+ * model, then runs its part of each step. Loaded through `step-worker-entry.cts`. */
 import { workerData } from 'piscina';
 import { attachWorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
 import { findModelFamily } from '../model/model-registry.ts';
 import { Barrier, BarrierPoisonedError } from './barrier.ts';
 import { decodePlan, type SharedPlan } from './shared-plan.ts';
-import { runStep, type StepSize } from './step-program.ts';
+import { runStep, type StepModel, type StepSize } from './step-program.ts';
 
 /** What a worker is born with. */
 export interface StepWorkerData {
   readonly backend: WorkerMessage;
-  readonly plan: SharedPlan;
   readonly numThreads: number;
   readonly barrier: SharedArrayBuffer;
+  /** Undefined while weights load. */
+  plan: SharedPlan | undefined;
 }
 
 /** One worker's share of one step. Any worker can take any part: all state is in shared memory. */
 export interface StepTask {
   readonly part: number;
-  /** Absent: nothing to compute, the workers only meet. */
-  readonly size?: StepSize;
+  readonly size: StepSize;
 }
+
+/** What the steps to come compute. The workers meet, so that each takes one. */
+export interface PlanTask {
+  readonly part: number;
+  readonly plan: SharedPlan;
+}
+
+/** A backend's job, for one worker alone. */
+export interface JobTask {
+  readonly job: unknown;
+}
+
+export type WorkerTask = StepTask | PlanTask | JobTask;
 
 const { backend: message, plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
 const barrier = new Barrier(numThreads, barrierBuffer);
 const backend = attachWorkerBackend(message);
-const model = decodePlan(plan, findModelFamily(plan.config.architecture), backend.codec);
+let model = plan === undefined ? undefined : modelOf(plan);
 
-/** Does one part of a step, op by op, meeting the other workers after each. Piscina calls it for every task.
- * @throws BarrierPoisonedError when another worker failed; what an op threw, after freeing the others. */
-export function runPart({ part, size }: StepTask): void {
+/** Piscina calls it for every task.
+ * @returns what the job returns
+ * @throws BarrierPoisonedError when another worker failed; what an op or a job threw, after freeing the others. */
+export function runTask(task: WorkerTask): unknown {
   try {
-    if (size === undefined) {
-      barrier.wait();
-      return;
-    }
-    runStep(
-      backend.partOps({ index: part, count: numThreads }, () => barrier.wait()),
-      model,
-      size,
-    );
+    if ('job' in task) return backend.runJob(task.job);
+    if ('plan' in task) learn(task);
+    else runPart(task);
+    return undefined;
   } catch (error) {
     if (!(error instanceof BarrierPoisonedError)) barrier.poison();
     throw error;
   }
+}
+
+function learn({ plan }: PlanTask): void {
+  model = modelOf(plan);
+  barrier.wait();
+}
+
+/** Does one part of a step, op by op, meeting the other workers after each. */
+function runPart({ part, size }: StepTask): void {
+  if (model === undefined) throw new Error('a step came before the model');
+  const ops = backend.partOps({ index: part, count: numThreads }, () => barrier.wait());
+  runStep(ops, model, size);
+}
+
+function modelOf(plan: SharedPlan): StepModel {
+  return decodePlan(plan, findModelFamily(plan.config.architecture), backend.codec);
 }

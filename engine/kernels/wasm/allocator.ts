@@ -7,6 +7,11 @@
 /** Pieces start at multiples of this: a cache line, and any vector's width. */
 export const ALIGNMENT = 64;
 
+/** Bytes that a piece of `byteLength` takes. */
+export function alignedLength(byteLength: number): number {
+  return Math.max(ALIGNMENT, Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT);
+}
+
 interface Gap {
   start: number;
   end: number;
@@ -32,7 +37,7 @@ export class Allocator {
   /** The address of `byteLength` bytes, or undefined when there is no gap of that size. A length of 0 gets an address
    * of its own too. Where the last gap is too small it is extended. */
   allocate(byteLength: number): number | undefined {
-    const length = Math.max(ALIGNMENT, Math.ceil(byteLength / ALIGNMENT) * ALIGNMENT);
+    const length = alignedLength(byteLength);
     let index = this.#gaps.findIndex(({ start, end }) => end - start >= length);
     if (index < 0) {
       index = this.#gapAtEnd();

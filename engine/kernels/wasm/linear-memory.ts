@@ -1,4 +1,4 @@
-/** The backend's memory: one shared WebAssembly memory, and typed arrays over all of it.
+/** One shared WebAssembly memory, and typed arrays over all of it.
  *
  *   0      64 KiB          64 MiB + 64 KiB        65 MiB + 64 KiB                     at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
@@ -26,14 +26,19 @@ export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;
 
 export class LinearMemory {
   readonly memory: WasmMemory;
+  /** What it may grow to; of another thread's memory, what any may. */
+  readonly maxByteLength: number;
   #bytes!: Uint8Array<SharedArrayBuffer>;
   #floats!: Float32Array<SharedArrayBuffer>;
   #ints!: Int32Array<SharedArrayBuffer>;
   #host!: HostBuffer;
 
   /** @param memory  another thread's memory, to share it */
-  constructor(memory: WasmMemory = newMemory()) {
-    this.memory = memory;
+  constructor(memory?: WasmMemory) {
+    const { memory: made, maxPages } = memory === undefined ? newMemory() : { memory, maxPages: MAX_PAGES };
+    this.memory = made;
+    // An end of 2^32 would not fit into 32 bits.
+    this.maxByteLength = (maxPages < MAX_PAGES ? maxPages : MAX_PAGES - 1) * PAGE_BYTES;
     this.#refresh();
   }
 
@@ -69,9 +74,9 @@ export class LinearMemory {
     this.#refresh();
   }
 
-  /** Another thread may have grown the memory. */
-  expectWithin(end: number): void {
-    if (end > this.#bytes.byteLength) this.#refresh();
+  /** Another thread may have grown the memory: kernels see that by themselves, typed arrays do not. */
+  expectGrowth(): void {
+    if (this.memory.buffer.byteLength !== this.#bytes.byteLength) this.#refresh();
   }
 
   #refresh(): void {
@@ -94,11 +99,11 @@ export function threadActivations(part: number): number {
 }
 
 /** Reserves addresses for 4 GiB, or for less where the process may not have so many. */
-function newMemory(): WasmMemory {
+function newMemory(): { readonly memory: WasmMemory; readonly maxPages: number } {
   const initial = HEAP_START / PAGE_BYTES;
   for (let maximum = MAX_PAGES; ; maximum /= 2) {
     try {
-      return new WebAssemblyApi.Memory({ initial, maximum, shared: true });
+      return { memory: new WebAssemblyApi.Memory({ initial, maximum, shared: true }), maxPages: maximum };
     } catch (cause) {
       if (maximum / 2 >= initial) continue;
       const advice = 'the process has too little address space left (close other engines, or raise its limit)';

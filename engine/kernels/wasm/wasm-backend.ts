@@ -1,28 +1,40 @@
-/** The wasm backend: kernels generated at start, over one shared WebAssembly memory of at most 4 GiB. Ops run at once on
- * the calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
-import { EngineClosedError, InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../errors.ts';
+/** The wasm backend: kernels generated at start, over shared WebAssembly memory (memory-pool.ts). Ops run at once on the
+ * calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
+import { EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
 import type { DType, FloatDType } from '../../tensor/dtype.ts';
-import { checkShape, formatShape, type Shape } from '../../tensor/shape.ts';
+import { formatShape, type Shape } from '../../tensor/shape.ts';
 import { byteLengthOf } from '../../tensor/storage.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
 import { checkAllocation, checkUpload, supportsWhatFits } from '../check-memory.ts';
-import type { FeatureState, KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
+import type {
+  FeatureState,
+  KernelBackend,
+  LoadWeightOptions,
+  MemoryPurpose,
+  MemoryUsage,
+  ReadRange,
+} from '../kernel-backend.ts';
+import { EMBEDDING_UNIT, type MemoryOutline } from '../memory-outline.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { WHOLE } from '../part.ts';
-import { Allocator } from './allocator.ts';
 import { type CompiledKernels, type CompileOptions, compileKernels } from './compile-kernels.ts';
-import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
-import { HEAP_START } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
-import { isNative, runOp } from './ops/index.ts';
-import { fitsActivationArea } from './ops/matmul.ts';
-import { loadPackedRows, readInChunks, unpackRows } from './packing/load-packed.ts';
-import { packedByteLength, packedFormat } from './packing/packed-format.ts';
-import { addressOf, byteAddressOf, type Packing, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
+import { MemoryPool, type Place } from './memory-pool.ts';
+import { holderOf, runInPlace, setHeldByAll } from './mirrors.ts';
+import { isNative } from './ops/index.ts';
+import { packingBytes, packingFor } from './packing/choose-packing.ts';
+import { loadPackedRows, type PackingMeans, readInChunks, unpackRows } from './packing/load-packed.ts';
+import { type PackJob, packRows } from './packing/pack-rows.ts';
+import { StagingLine } from './packing/staging.ts';
+import { addressOf, byteAddressOf, MIRRORED, type Packing, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmAttachment } from './wasm-worker.ts';
 
-export type WasmBackendOptions = CompileOptions;
+export interface WasmBackendOptions extends CompileOptions {
+  /** The most bytes of weights, KV pages and activations in one memory: a test makes a small model need several.
+   * Default: what WebAssembly allows, 4 GiB less the fixed areas. */
+  readonly maxHeapBytes?: number;
+}
 
 const ALONE = { part: WHOLE, meet: () => {} };
 
@@ -31,18 +43,18 @@ export class WasmBackend implements KernelBackend {
   readonly features: { readonly relaxedSimd: FeatureState; readonly revectorized: FeatureState };
   readonly kvPageLayout: string;
   readonly #compiled: CompiledKernels;
-  readonly #machine: Machine;
-  readonly #allocator = new Allocator(HEAP_START, (MAX_PAGES - 1) * PAGE_BYTES);
+  readonly #pool: MemoryPool;
+  readonly #stagingLine = new StagingLine();
   readonly #purposes = new Map<WasmBuffer, MemoryPurpose>();
   readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
   #isClosed = false;
 
   /** Compiles the kernels: some 100 ms.
    * @throws OutOfMemoryError when no memory can be had at all */
-  constructor(options: WasmBackendOptions = {}) {
+  constructor({ maxHeapBytes, ...options }: WasmBackendOptions = {}) {
     this.#compiled = compileKernels(options);
     const { module, relaxed, revectorized } = this.#compiled;
-    this.#machine = newMachine(module, revectorized.used);
+    this.#pool = new MemoryPool(() => newMachine(module, revectorized.used), maxHeapBytes);
     this.features = { relaxedSimd: relaxed, revectorized };
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
     this.kvPageLayout = `wasm strips 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
@@ -69,7 +81,7 @@ export class WasmBackend implements KernelBackend {
     for (const [name, value] of Object.entries(args)) {
       if (typeof value === 'object') this.#expectOwned(`${op} ${name}`, value);
     }
-    runOp(this.#machine, op, args, ALONE);
+    runInPlace(this.#pool.machines, op, args, ALONE);
   }
 
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
@@ -84,30 +96,51 @@ export class WasmBackend implements KernelBackend {
   /** What a worker thread needs to run parts of ops on this backend's memory: to be posted to it. */
   get attachment(): WasmAttachment {
     const { module, revectorized } = this.#compiled;
-    return { module, memory: this.#machine.memory.memory, revectorized: revectorized.used };
+    const memories = this.#pool.machines.map(({ memory }) => memory.memory);
+    return { module, memories, revectorized: revectorized.used };
   }
 
-  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose): Tensor<WasmBuffer> {
+  /** @throws OutOfMemoryError when a unit fits into no memory */
+  arrange(outline: MemoryOutline): void {
+    this.#expectOpen();
+    this.#pool.arrange(outline);
+  }
+
+  allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose, unit = EMBEDDING_UNIT): Tensor<WasmBuffer> {
     this.#expectOpen();
     checkAllocation(dtype, shape, purpose, this.#usage);
-    const buffer = this.#newBuffer(byteLengthOf(dtype, shape), purpose, `${purpose} ${dtype}${formatShape(shape)}`);
-    return new Tensor(dtype, shape, buffer);
+    const place = purpose === 'scratch' ? 'anywhere' : { unit };
+    const what = `${purpose} ${dtype}${formatShape(shape)}`;
+    return new Tensor(dtype, shape, this.#newBuffer(byteLengthOf(dtype, shape), purpose, { place, what }));
   }
 
-  /** A matrix of a format with kernels is packed as it comes; anything else is kept as it is. Besides the weight itself
-   * some 1 MiB is in use meanwhile. A failed read leaves nothing allocated.
+  /** A matrix of a format with kernels is packed as it comes; anything else is kept as it is. Besides the weights some
+   * 1 MiB each for up to four of them is in use meanwhile. A failed read leaves nothing allocated.
    * @throws UnsupportedError for an f16 infinity or NaN, which kernels would take for a number */
-  async loadWeight(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<WasmBuffer>> {
+  async loadWeight(
+    dtype: FloatDType,
+    shape: Shape,
+    read: ReadRange,
+    { unit = EMBEDDING_UNIT, offload }: LoadWeightOptions = {},
+  ): Promise<Tensor<WasmBuffer>> {
     this.#expectOpen();
     const packing = packingFor(dtype, shape);
-    if (packing === undefined) return this.#loadPlain(dtype, shape, read);
-    const { format, numRows, rowLength } = packing;
+    if (packing === undefined) return this.#loadPlain(dtype, shape, read, unit);
     const what = `weights ${dtype}${formatShape(shape)}`;
-    const buffer = this.#newBuffer(packedByteLength(format, numRows, rowLength), 'weights', what, packing);
+    const buffer = this.#newBuffer(packingBytes(packing), 'weights', { place: { unit }, what, packing });
     const tensor = new Tensor(dtype, shape, buffer);
+    const machine = this.#machineOf(buffer);
+    const means: PackingMeans = {
+      stage: (byteLength) => {
+        this.#expectOpen();
+        return this.#newBuffer(byteLength, 'scratch', { place: buffer, what: 'a part of a weight' });
+      },
+      release: (stage) => this.#release(stage),
+      pack: async (job: PackJob) =>
+        offload === undefined ? packRows(machine, job) : (offload(job) as Promise<number>),
+    };
     try {
-      const stage = (byteLength: number) => this.#newBuffer(byteLength, 'scratch', 'a part of a weight');
-      await loadPackedRows(this.#machine, tensor, read, { stage, release: (staging) => this.#release(staging) });
+      await this.#stagingLine.inTurn(() => loadPackedRows(machine, tensor, read, means));
       this.#expectOpen();
     } catch (error) {
       this.#release(buffer);
@@ -116,12 +149,13 @@ export class WasmBackend implements KernelBackend {
     return tensor;
   }
 
-  async #loadPlain(dtype: FloatDType, shape: Shape, read: ReadRange): Promise<Tensor<WasmBuffer>> {
-    const tensor = this.allocate(dtype, shape, 'weights');
+  async #loadPlain(dtype: FloatDType, shape: Shape, read: ReadRange, unit: number): Promise<Tensor<WasmBuffer>> {
+    const tensor = this.allocate(dtype, shape, 'weights', unit);
     const { address, byteLength } = tensor.buffer;
+    const { memory } = this.#machineOf(tensor.buffer);
     try {
       await readInChunks(byteLength, async (start, length) => {
-        await read(start, this.#machine.memory.bytes.subarray(address + start, address + start + length));
+        await read(start, memory.bytes.subarray(address + start, address + start + length));
         this.#expectOpen();
       });
     } catch (error) {
@@ -133,30 +167,34 @@ export class WasmBackend implements KernelBackend {
 
   upload(tensor: Tensor, values: Float32Array | Int32Array): void {
     this.#expectOpen();
-    this.#expectOwned('upload tensor', tensor);
+    const buffer = this.#expectOwned('upload tensor', tensor);
     const dtype = checkUpload(tensor, values);
-    const { floats, ints } = this.#machine.memory;
-    (dtype === 'f32' ? floats : ints).set(values, addressOf(tensor) / 4);
+    const { machines } = this.#pool;
+    const isMirrored = buffer.memory === MIRRORED;
+    for (const { memory } of isMirrored ? machines : [this.#machineOf(buffer)]) {
+      (dtype === 'f32' ? memory.floats : memory.ints).set(values, addressOf(tensor) / 4);
+    }
+    if (isMirrored) setHeldByAll(machines, buffer);
   }
 
   async download(tensor: Tensor): Promise<Float32Array> {
     this.#expectOpen();
-    this.#expectOwned('download tensor', tensor);
+    const buffer = this.#expectOwned('download tensor', tensor);
     if (tensor.dtype !== 'f32') throw new UnsupportedError(`download of ${tensor.dtype}`, 'only f32 tensors are read');
     const packing = packingOf(tensor);
-    if (packing !== undefined) return unpackRows(this.#machine, tensor as Tensor<WasmBuffer>, packing);
+    if (packing !== undefined) return unpackRows(this.#machineOf(buffer), tensor as Tensor<WasmBuffer>, packing);
     return new Float32Array(this.view(tensor));
   }
 
   /** @throws UnsupportedError for another dtype, or a weight that was packed */
   view(tensor: Tensor): Float32Array {
     this.#expectOpen();
-    this.#expectOwned('view tensor', tensor);
+    const buffer = this.#expectOwned('view tensor', tensor);
     if (tensor.dtype !== 'f32' || packingOf(tensor) !== undefined) {
       throw new UnsupportedError(`a view of ${tensor}`, 'only f32 tensors that are not packed can be seen in place');
     }
     const start = addressOf(tensor) / 4;
-    return this.#machine.memory.floats.subarray(start, start + tensor.numElements);
+    return this.#machineOf(buffer).memory.floats.subarray(start, start + tensor.numElements);
   }
 
   async readBytes(tensor: Tensor, byteOffset: number, target: Uint8Array): Promise<void> {
@@ -202,36 +240,31 @@ export class WasmBackend implements KernelBackend {
     { byteOffset, byteLength }: { readonly byteOffset: number; readonly byteLength: number },
   ): Uint8Array<SharedArrayBuffer> {
     this.#expectOpen();
-    this.#expectOwned(`${what} tensor`, tensor);
+    const buffer = this.#expectOwned(`${what} tensor`, tensor);
     if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset + byteLength <= tensor.byteLength)) {
       const rule = `${byteLength} bytes must fit into the ${tensor.byteLength} of ${tensor}`;
       throw new InvalidArgumentError(`${what} byteOffset`, `${rule}, got ${byteOffset}`, { byteOffset, byteLength });
     }
     const start = byteAddressOf(tensor) + byteOffset;
-    return this.#machine.memory.bytes.subarray(start, start + byteLength);
+    return this.#machineOf(buffer).memory.bytes.subarray(start, start + byteLength);
   }
 
-  /** Zero-filled memory. */
-  #newBuffer(byteLength: number, purpose: MemoryPurpose, what: string, packing?: Packing): WasmBuffer {
-    const { memory } = this.#machine;
-    const oldEnd = this.#allocator.end;
-    const address = this.#allocator.allocate(byteLength);
-    if (address === undefined) {
-      const advice = 'one WebAssembly memory holds 4 GiB; use a smaller model or quantization, or fewer KV blocks';
-      throw new OutOfMemoryError(what, byteLength, advice);
-    }
-    try {
-      memory.reserve(this.#allocator.end, what);
-    } catch (error) {
-      this.#allocator.free(address);
-      throw error;
-    }
-    // Pages that were never handed out are zero as they come.
-    if (address < oldEnd) memory.bytes.fill(0, address, address + byteLength);
-    const buffer = new WasmBuffer(address, byteLength, packing);
+  /** Zero-filled memory, counted. */
+  #newBuffer(
+    byteLength: number,
+    purpose: MemoryPurpose,
+    { place, what, packing }: { readonly place: Place; readonly what: string; readonly packing?: Packing },
+  ): WasmBuffer {
+    const buffer = this.#pool.allocate(byteLength, place, what, packing);
     this.#purposes.set(buffer, purpose);
     this.#usage[purpose] += byteLength;
     return buffer;
+  }
+
+  /** Of the memory that holds the buffer's contents now. */
+  #machineOf(buffer: WasmBuffer): Machine {
+    const { machines } = this.#pool;
+    return machines[holderOf(machines, buffer)]!;
   }
 
   /** Does nothing for a buffer that close has released already. */
@@ -241,7 +274,7 @@ export class WasmBackend implements KernelBackend {
     this.#purposes.delete(buffer);
     this.#usage[purpose] -= buffer.byteLength;
     buffer.isReleased = true;
-    this.#allocator.free(buffer.address);
+    this.#pool.release(buffer);
   }
 
   #expectOpen(): void {
@@ -262,17 +295,6 @@ export class WasmBackend implements KernelBackend {
     }
     return buffer;
   }
-}
-
-/** How a weight of this shape is packed: matrices of formats with kernels, unless their rows are too long. */
-function packingFor(dtype: FloatDType, shape: Shape): Packing | undefined {
-  const format = packedFormat(dtype);
-  checkShape(shape);
-  const [numRows, rowLength] = shape;
-  if (format === undefined || shape.length !== 2 || numRows === 0 || rowLength === 0) return undefined;
-  byteLengthOf(dtype, shape); // throws where a quant block would not fit into the rows
-  if (!fitsActivationArea(format, rowLength!)) return undefined;
-  return { format, numRows: numRows!, rowLength: rowLength! };
 }
 
 function whyNotOwned({ buffer }: Tensor): string {

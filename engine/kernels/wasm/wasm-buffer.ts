@@ -12,15 +12,28 @@ export interface Packing {
   readonly rowLength: number;
 }
 
+/** In place of a memory's number: the buffer is at the same address in each (mirrors.ts). */
+export const MIRRORED = -1;
+
+export interface WasmBufferParts {
+  readonly memory: number;
+  readonly address: number;
+  readonly byteLength: number;
+  readonly packing?: Packing | undefined;
+}
+
 export class WasmBuffer implements BufferHandle {
   readonly owner = WASM_OWNER;
+  /** Which of the backend's memories it lies in, from 0, or `MIRRORED`. */
+  readonly memory: number;
   readonly address: number;
   readonly byteLength: number;
   /** Undefined when the bytes lie as in a file. */
   readonly packing: Packing | undefined;
   isReleased = false;
 
-  constructor(address: number, byteLength: number, packing?: Packing) {
+  constructor({ memory, address, byteLength, packing }: WasmBufferParts) {
+    this.memory = memory;
     this.address = address;
     this.byteLength = byteLength;
     this.packing = packing;

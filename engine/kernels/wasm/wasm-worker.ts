@@ -1,4 +1,4 @@
-/** The wasm backend on a worker thread: the posted module over the posted memory, and ops that do one part each. */
+/** The wasm backend on a worker thread: the posted module over the posted memories, and ops that do one part each. */
 import { InvalidArgumentError } from '../../errors.ts';
 import type { BufferHandle } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
@@ -7,32 +7,40 @@ import type { OpArgs, OpName } from '../ops.ts';
 import type { Part } from '../part.ts';
 import { MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
-import { OP_NAMES, runOp } from './ops/index.ts';
+import { runInPlace } from './mirrors.ts';
+import { OP_NAMES } from './ops/index.ts';
+import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { packedFormat } from './packing/packed-format.ts';
 import { WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 
-/** Survives a message: the module stays compiled, the memory stays shared. */
+/** Survives a message: the module stays compiled, memories stay shared. */
 export interface WasmAttachment {
   readonly module: WasmModule;
-  readonly memory: WasmMemory;
+  readonly memories: readonly WasmMemory[];
   readonly revectorized: boolean;
 }
 
-/** A thread's machine; make one per thread and keep it. */
-export function attachWasm({ module, memory, revectorized }: WasmAttachment): Machine {
-  return newMachine(module, revectorized, memory);
+/** A thread's machines, one per memory; make them once per thread and keep them. */
+export function attachWasm({ module, memories, revectorized }: WasmAttachment): readonly Machine[] {
+  return memories.map((memory) => newMachine(module, revectorized, memory));
+}
+
+/** What a worker does for `loadWeight`. */
+export function runWasmJob(machines: readonly Machine[], job: PackJob): number {
+  return packRows(machines[job.memory]!, job);
 }
 
 /** @param meet  returns when every thread has called it: the next op, or phase of one, reads what the others wrote */
-export function wasmPartOps(machine: Machine, part: Part, meet: () => void): KernelOps {
+export function wasmPartOps(machines: readonly Machine[], part: Part, meet: () => void): KernelOps {
   if (part.count > MAX_THREADS) {
     throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
   }
+  for (const { memory } of machines) memory.expectGrowth();
   const share = { part, meet };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
     checkArgs(op, args);
-    runOp(machine, op, args, share);
+    runInPlace(machines, op, args, share);
     meet();
   };
   return Object.fromEntries(OP_NAMES.map((op) => [op, (args: never) => run(op, args)])) as unknown as KernelOps;
@@ -41,20 +49,21 @@ export function wasmPartOps(machine: Machine, part: Part, meet: () => void): Ker
 /** A buffer as plain numbers, and back. Same interface as `hostBufferCodec`. */
 export const wasmBufferCodec = {
   encode(buffer: BufferHandle): unknown {
-    const { address, byteLength, packing } = buffer as WasmBuffer;
-    if (packing === undefined) return { address, byteLength };
+    const { memory, address, byteLength, packing } = buffer as WasmBuffer;
+    if (packing === undefined) return { memory, address, byteLength };
     const { format, numRows, rowLength } = packing;
-    return { address, byteLength, packing: { dtype: format.dtype, numRows, rowLength } };
+    return { memory, address, byteLength, packing: { dtype: format.dtype, numRows, rowLength } };
   },
   decode(encoded: unknown): BufferHandle {
-    const { address, byteLength, packing } = encoded as EncodedBuffer;
-    if (packing === undefined) return new WasmBuffer(address, byteLength);
+    const { packing, ...place } = encoded as EncodedBuffer;
+    if (packing === undefined) return new WasmBuffer(place);
     const { dtype, numRows, rowLength } = packing;
-    return new WasmBuffer(address, byteLength, { format: packedFormat(dtype)!, numRows, rowLength });
+    return new WasmBuffer({ ...place, packing: { format: packedFormat(dtype)!, numRows, rowLength } });
   },
 };
 
 interface EncodedBuffer {
+  readonly memory: number;
   readonly address: number;
   readonly byteLength: number;
   readonly packing?: { readonly dtype: string; readonly numRows: number; readonly rowLength: number };

@@ -6,48 +6,48 @@ import type { ReadRange } from '../../kernel-backend.ts';
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import type { Machine } from '../machine.ts';
 import type { Packing, WasmBuffer } from '../wasm-buffer.ts';
+import type { PackJob } from './pack-rows.ts';
 import { groupBytes } from './packed-format.ts';
+import { rowsPerStage } from './staging.ts';
 
-/** The most bytes asked of a weight's reader at once, as long as 8 rows are not more. */
-const STAGE_BYTES = 1024 * 1024;
 const PLAIN_CHUNK_BYTES = 4 * 1024 * 1024;
 
-/** Memory for rows on their way. */
-export interface Staging {
+/** What loading needs of the backend. */
+export interface PackingMeans {
+  /** Memory for rows on their way, beside the weight. */
   stage(byteLength: number): WasmBuffer;
   release(buffer: WasmBuffer): void;
+  /** `packRows`, on some thread. */
+  pack(job: PackJob): Promise<number>;
 }
 
 /** Reads whole groups of 8 rows and packs each row into its place.
  * @throws UnsupportedError for a weight that kernels cannot take; what `read` throws */
 export async function loadPackedRows(
-  machine: Machine,
+  { memory }: Machine,
   tensor: Tensor<WasmBuffer>,
   read: ReadRange,
-  staging: Staging,
+  means: PackingMeans,
 ): Promise<void> {
   const { buffer, dtype } = tensor;
-  const { format, numRows, rowLength } = buffer.packing!;
+  const { numRows, rowLength } = buffer.packing!;
   const rowBytes = bytesPerRow(dtype, rowLength);
-  const groupsAtOnce = Math.max(1, Math.floor(STAGE_BYTES / (rowBytes * GROUP_ROWS)));
-  const rowsAtOnce = Math.min(numRows, groupsAtOnce * GROUP_ROWS);
-  const stage = staging.stage(rowsAtOnce * rowBytes);
+  const rowsAtOnce = rowsPerStage(rowBytes, numRows);
+  const stage = means.stage(rowsAtOnce * rowBytes);
+  const common = { memory: buffer.memory, dtype, source: stage.address, rowBytes, target: buffer.address, rowLength };
   try {
-    for (let first = 0; first < numRows; first += rowsAtOnce) {
-      const count = Math.min(rowsAtOnce, numRows - first);
-      const start = stage.address;
-      await read(first * rowBytes, machine.memory.bytes.subarray(start, start + count * rowBytes));
+    for (let firstRow = 0; firstRow < numRows; firstRow += rowsAtOnce) {
+      const count = Math.min(rowsAtOnce, numRows - firstRow);
+      await read(firstRow * rowBytes, memory.bytes.subarray(stage.address, stage.address + count * rowBytes));
       if (buffer.isReleased) return;
-      for (let i = 0; i < count; i++) {
-        const row = first + i;
-        const group = buffer.address + Math.floor(row / GROUP_ROWS) * groupBytes(format, rowLength);
-        if (format.packRow(machine.kernels, start + i * rowBytes, group, row % GROUP_ROWS, rowLength)) continue;
-        const reason = `row ${row} holds an f16 that is infinite or NaN; the file is damaged`;
-        throw new UnsupportedError(`a weight ${tensor}`, reason, { row, dtype });
-      }
+      const badRow = await means.pack({ ...common, firstRow, numRows: count });
+      if (buffer.isReleased) return;
+      if (badRow === -1) continue;
+      const reason = `row ${badRow} holds an f16 that is infinite or NaN; the file is damaged`;
+      throw new UnsupportedError(`a weight ${tensor}`, reason, { row: badRow, dtype });
     }
   } finally {
-    staging.release(stage);
+    means.release(stage);
   }
 }
 

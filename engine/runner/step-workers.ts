@@ -1,0 +1,130 @@
+/** The worker threads of an engine: a Piscina pool in which each thread runs at most one task. Threads start with the
+ * backend's memory and take weights in as they come from the file; later they learn the model and run steps.
+ *
+ *   born        { backend, barrier }                      the plan too, where a thread replaces one that died
+ *   offload     one task, on any thread
+ *   runParts    one task per thread, which meet at the barrier
+ *
+ * A thread that dies takes its task with it. Others that wait for it at the barrier are freed by poisoning that, and
+ * Piscina replaces the thread before the next task. */
+import { Piscina } from 'piscina';
+import { WorkerCrashedError } from '../errors.ts';
+import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import { type BufferCodec, workerMessage } from '../kernels/worker-backends.ts';
+import { Barrier } from './barrier.ts';
+import { encodePlan } from './shared-plan.ts';
+import type { StepModel } from './step-program.ts';
+import type { StepWorkerData, WorkerTask } from './step-worker.ts';
+
+/** The worker's file lies beside this one, as source in a checkout and compiled in the package. */
+const WORKER_URL = new URL(`./step-worker-entry.${import.meta.url.endsWith('.ts') ? 'cts' : 'cjs'}`, import.meta.url);
+
+export class StepWorkers {
+  readonly numThreads: number;
+  readonly #barrier: Barrier;
+  readonly #codec: BufferCodec;
+  /** Every thread is born with a copy of this, as it is at that moment. */
+  readonly #workerData: StepWorkerData;
+  #pool: Piscina<WorkerTask, unknown>;
+  /** Set while a pool that cannot heal by itself is taken down. */
+  #takingDown: Promise<void> | undefined;
+  #numRunning = 0;
+
+  constructor(backend: KernelBackend, numThreads: number) {
+    this.numThreads = numThreads;
+    this.#barrier = new Barrier(numThreads);
+    const { message, codec } = workerMessage(backend);
+    this.#codec = codec;
+    this.#workerData = { backend: message, numThreads, barrier: this.#barrier.buffer, plan: undefined };
+    this.#pool = this.#createPool();
+  }
+
+  /** The pool's threads, for tests that kill one. */
+  get threads(): Piscina['threads'] {
+    return this.#pool.threads;
+  }
+
+  /** Tells every thread what the steps to come compute. They meet, so it resolves when all have loaded their code. */
+  share(model: StepModel): Promise<void> {
+    const plan = encodePlan(model, this.#codec);
+    this.#workerData.plan = plan;
+    return this.runParts((part) => ({ part, plan }));
+  }
+
+  /** Does a backend's job (`KernelBackend.loadWeight`) on one of the threads.
+   * Errors  WorkerCrashedError when the thread died */
+  offload = async (job: unknown): Promise<unknown> => {
+    const { result, failure } = await this.#run({ job });
+    if (failure === undefined) return result;
+    await this.#heal();
+    this.#barrier.reset();
+    throw asCrash([failure]);
+  };
+
+  /** Resolves when every part is over. No two calls may overlap, with each other or with `offload`.
+   * @throws WorkerCrashedError when one was not done; by then all threads have left the step. */
+  async runParts(taskOf: (part: number) => WorkerTask): Promise<void> {
+    const parts = Array.from({ length: this.numThreads }, (_, part) => this.#run(taskOf(part)));
+    const failures = (await Promise.all(parts)).flatMap(({ failure }) => failure ?? []);
+    if (failures.length === 0) return;
+    await this.#heal();
+    this.#barrier.reset();
+    throw asCrash(failures);
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy();
+  }
+
+  /** Resolves when the task is over, to its error if it had one; an error frees workers that wait at the barrier. */
+  async #run(task: WorkerTask): Promise<{ readonly result?: unknown; readonly failure?: Error }> {
+    this.#numRunning++;
+    try {
+      return { result: await this.#pool.run(task) };
+    } catch (error) {
+      this.#barrier.poison();
+      return { failure: error instanceof Error ? error : new Error(String(error)) };
+    } finally {
+      this.#numRunning--;
+    }
+  }
+
+  #createPool(): Piscina<WorkerTask, unknown> {
+    const pool = new Piscina<WorkerTask, unknown>({
+      filename: WORKER_URL.href,
+      minThreads: this.numThreads,
+      maxThreads: this.numThreads,
+      // Two parts of a step on one worker would wait for each other at the barrier.
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      workerData: this.#workerData,
+    });
+    // A worker that dies between steps: Piscina has replaced it, or does so for the next task.
+    pool.on('error', () => {});
+    pool.on('workerDestroy', () => setImmediate(() => this.#takeDownIfStuck(pool)));
+    return pool;
+  }
+
+  /** Piscina starts no replacement for a worker that died before it was ready. A task that waits for one would wait for
+   * ever, and the other parts of its step for it. */
+  #takeDownIfStuck(pool: Piscina<WorkerTask, unknown>): void {
+    const isOurs = pool === this.#pool && this.#takingDown === undefined;
+    if (!isOurs || this.#numRunning === 0 || pool.threads.length === this.numThreads) return;
+    this.#barrier.poison();
+    this.#takingDown = pool.destroy();
+  }
+
+  async #heal(): Promise<void> {
+    if (this.#takingDown === undefined) return;
+    await this.#takingDown;
+    if (this.#takingDown === undefined) return;
+    this.#takingDown = undefined;
+    this.#pool = this.#createPool();
+  }
+}
+
+/** The error that started it, not those of workers that were freed by the poison. */
+function asCrash(failures: readonly Error[]): WorkerCrashedError {
+  const first = failures.find(({ name }) => name !== 'BarrierPoisonedError') ?? failures[0]!;
+  return new WorkerCrashedError(`a worker thread failed: ${first.message}`, { cause: first });
+}
