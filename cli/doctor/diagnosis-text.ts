@@ -5,6 +5,7 @@ import { tableLines } from '../table.ts';
 import { formatBytes, formatCount } from '../units.ts';
 import type { BackendReport } from './backend-report.ts';
 import type { Diagnosis } from './diagnosis.ts';
+import type { AdapterReport, GpuReport } from './gpu-report.ts';
 import type { ModelCheck } from './model-check.ts';
 import { SELF_CHECK_TOKENS } from './self-check.ts';
 
@@ -16,6 +17,9 @@ export function diagnosisLines(diagnosis: Diagnosis): string[] {
     '',
     'Machine',
     ...tableLines(machineRows(diagnosis)),
+    '',
+    'GPU',
+    ...tableLines(gpuRows(diagnosis.gpu)),
     '',
     'Backends, in the order in which auto prefers them',
     ...tableLines(diagnosis.backends.flatMap(backendRows), { maxColumnWidth: 20 }),
@@ -42,6 +46,26 @@ function machineRows({ cpus, memory, runtime }: Diagnosis): string[][] {
     ['granted', `${cpus.inAffinityMask} in the affinity mask, ${quota}: ${cpus.threads} threads by default`],
     ['memory', `${formatBytes(memory.availableBytes)} of ${formatBytes(memory.totalBytes)} available, ${limit}`],
     ...Object.entries(runtime).map(([name, state]) => [name, stateText(state)]),
+  ];
+}
+
+function gpuRows({ packages, devices, vulkanDrivers, adapter, reason }: GpuReport): string[][] {
+  const versions = Object.entries(packages).map(([name, version]) => [name, version ?? 'not installed']);
+  const rows = [...versions];
+  if (devices !== null) rows.push(['devices', printable(devices.join(', ')) || 'none in /dev']);
+  for (const { file, problem } of vulkanDrivers ?? []) {
+    rows.push(['Vulkan driver', printable(problem === null ? file : `${file}: ${problem}`)]);
+  }
+  if (vulkanDrivers?.length === 0) rows.push(['Vulkan driver', 'none']);
+  return [...rows, ...(adapter === null ? [['adapter', `none: ${printable(reason ?? '')}`]] : adapterRows(adapter))];
+}
+
+function adapterRows({ name, isSoftware, features, maxBindingBytes }: AdapterReport): string[][] {
+  const kind = isSoftware ? 'software that plays a GPU: slower than wasm, so auto leaves it alone' : 'hardware';
+  return [
+    ['adapter', `${printable(name)}, ${kind}`],
+    ['', `bindings of up to ${formatBytes(maxBindingBytes)}`],
+    ...Object.entries(features).map(([feature, state]) => ['', `${feature}: ${stateText(state)}`]),
   ];
 }
 

@@ -4,11 +4,13 @@ import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { AbortError, InvalidArgumentError } from '../../engine/errors.ts';
 import { BACKENDS } from '../../engine/kernels/backend-registry.ts';
 import { type BackendReport, backendReports } from './backend-report.ts';
+import { type GpuReport, gpuReport } from './gpu-report.ts';
 import { type MachineReport, machineReport } from './machine-report.ts';
 import { checkModel, type ModelCheck } from './model-check.ts';
 import { type SelfCheck, selfCheck } from './self-check.ts';
 
 export interface Diagnosis extends MachineReport {
+  readonly gpu: GpuReport;
   readonly backends: readonly BackendReport[];
   readonly bundledModel: { readonly path: string; readonly numBytes: number | null };
   /** One for each backend that is available, or that was asked for. */
@@ -33,6 +35,7 @@ export interface DiagnosisOptions {
 export async function diagnose({ model, backends: wanted, signal }: DiagnosisOptions): Promise<Diagnosis> {
   for (const name of wanted ?? []) expectKnown(name);
   const machine = machineReport();
+  const gpu = await gpuReport();
   const backends = await backendReports();
   const bundledModel = await findBundledModel();
   const selfChecks: SelfCheck[] = [];
@@ -43,7 +46,7 @@ export async function diagnose({ model, backends: wanted, signal }: DiagnosisOpt
   const { availableBytes } = machine.memory;
   const checked = model === undefined ? null : await checkModel(model, { availableBytes, signal });
   if (signal.aborted) throw new AbortError(signal.reason);
-  const findings = { ...machine, backends, bundledModel, selfChecks, model: checked };
+  const findings = { ...machine, gpu, backends, bundledModel, selfChecks, model: checked };
   const problems = problemsOf(findings);
   return { ...findings, problems, healthy: problems.length === 0 };
 }

@@ -51,8 +51,12 @@ export async function loadGpujs(importPackage: () => Promise<GpujsPackage> = imp
   try {
     found = await importPackage();
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new UnsupportedError('backend gpujs', `gpu.js ${GPUJS_VERSION} cannot be loaded: ${reason}`);
+    const reason = cause instanceof Error ? cause.message.split('\n')[0]! : String(cause);
+    const isMissing = /Cannot find (package|module)/.test(reason);
+    const problem = isMissing
+      ? `the optional package 'gpu.js' is not installed (npm install gpu.js@${GPUJS_VERSION})`
+      : `gpu.js ${GPUJS_VERSION} cannot be loaded: ${reason}`;
+    throw new UnsupportedError('backend gpujs', problem);
   }
   if (found.version !== GPUJS_VERSION) {
     const rule = `it needs gpu.js ${GPUJS_VERSION} exactly, found ${found.version}`;

@@ -122,6 +122,14 @@ describe('model', () => {
 describe('verdict', () => {
   const healthy: Omit<Diagnosis, 'problems' | 'healthy'> = {
     ...machineReport(),
+    gpu: {
+      packages: { webgpu: '0.6.2', 'gpu.js': null },
+      devices: [],
+      vulkanLoader: null,
+      vulkanDrivers: [],
+      adapter: null,
+      reason: 'no GPU adapter',
+    },
     backends: [
       { name: 'gpu', available: false, reason: 'no adapter', chosen: false, features: {} },
       { name: 'wasm', available: true, reason: null, chosen: true, features: {} },

@@ -86,7 +86,9 @@ describe('loading gpu.js', () => {
       throw new Error("Cannot find package 'gpu.js'");
     };
     await expect(loadGpujs(missing)).rejects.toThrow(UnsupportedError);
-    await expect(loadGpujs(missing)).rejects.toThrow(/gpu\.js 2\.24\.1 cannot be loaded: Cannot find package/);
+    await expect(loadGpujs(missing)).rejects.toThrow(/'gpu\.js' is not installed \(npm install gpu\.js@2\.24\.1\)/);
+    const broken = (): Promise<never> => Promise.reject(new Error('Unexpected token'));
+    await expect(loadGpujs(broken)).rejects.toThrow(/gpu\.js 2\.24\.1 cannot be loaded: Unexpected token/);
   });
 });
 
