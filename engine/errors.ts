@@ -21,6 +21,11 @@ export type QuernErrorCode =
 
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
+/** Messages quote names and texts out of files and requests, which may be megabytes long; a log wants a line. */
+const MAX_MESSAGE_LENGTH = 2000;
+/** Of what is not supported, so that the reason still fits behind it. */
+const MAX_NAME_LENGTH = 600;
+
 const MARKER = Symbol.for('quern.error');
 
 export class QuernError extends Error {
@@ -29,7 +34,7 @@ export class QuernError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: QuernErrorCode, message: string, details: ErrorDetails = {}, options: { cause?: unknown } = {}) {
-    super(message, options);
+    super(cut(message, MAX_MESSAGE_LENGTH), options);
     this.name = new.target.name;
     this.code = code;
     this.details = details;
@@ -59,7 +64,7 @@ export class ShapeError extends QuernError {
 /** Something valid that this backend, format or build does not do. */
 export class UnsupportedError extends QuernError {
   constructor(what: string, reason: string, details: ErrorDetails = {}) {
-    super('UNSUPPORTED', `${what} is not supported: ${reason}`, { what, reason, ...details });
+    super('UNSUPPORTED', `${cut(what, MAX_NAME_LENGTH)} is not supported: ${reason}`, { what, reason, ...details });
   }
 }
 
@@ -167,4 +172,8 @@ export class NonFiniteLogitsError extends QuernError {
   constructor(reason: string, details: ErrorDetails = {}) {
     super('NON_FINITE_LOGITS', `no token can be chosen: ${reason}`, details);
   }
+}
+
+function cut(text: string, maxLength: number): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength)}...` : text;
 }

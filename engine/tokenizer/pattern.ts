@@ -23,11 +23,21 @@ const ANCHORS: Readonly<Record<string, string>> = { '^': '(?<![^\\n])', $: '(?![
 /** Simple case folding brings these two in besides the ASCII pair. */
 const EXTRA_CASES: Readonly<Record<string, string>> = { s: 'ſ', k: '\u212a' };
 
+/** Ten times the longest that a published tokenizer has. */
+const MAX_PATTERN_LENGTH = 2 ** 14;
+
 /** The pattern as a JavaScript regex with the flags `gu`.
  * @throws UnsupportedError naming the pattern when it uses what JavaScript cannot do the same way */
 export function compilePattern(source: string): RegExp {
+  if (source.length > MAX_PATTERN_LENGTH) {
+    throw unsupported(source, `it has ${source.length} characters, more than ${MAX_PATTERN_LENGTH}`);
+  }
   try {
-    return new RegExp(new Translator(source).translate(), 'gu');
+    const regex = new RegExp(new Translator(source).translate(), 'gu');
+    // Only a match compiles a regex, for one-byte and for two-byte texts apart; here is the place to fail.
+    for (const text of ['', '\u0100']) regex.exec(text);
+    regex.lastIndex = 0;
+    return regex;
   } catch (cause) {
     if (cause instanceof UnsupportedError) throw cause;
     throw unsupported(source, (cause as Error).message);

@@ -74,6 +74,11 @@ export const PRE_TOKENIZERS: readonly PreTokenizerSpec[] = [
   { names: ['gpt-4o', 'llama4'], patterns: [O200K_PATTERN], ignoreMerges: false, addBos: false },
 ];
 
+/** Whether models that people use have this pattern: it is known to take time in proportion to the text. */
+export function isKnownPattern(pattern: string): boolean {
+  return PRE_TOKENIZERS.some(({ patterns }) => patterns.includes(pattern));
+}
+
 /** @throws UnsupportedError listing the known names */
 export function findPreTokenizer(name: string): PreTokenizerSpec {
   const found = PRE_TOKENIZERS.find(({ names }) => names.includes(name));

@@ -29,7 +29,9 @@ export interface Tokenizer {
   /** The model's chat template (Jinja source) as its file carries it. */
   readonly chatTemplate: string | undefined;
 
-  /** Never throws for a string: a lone surrogate counts as U+FFFD, as in UTF-8 encoding. */
+  /** Takes any string: a lone surrogate counts as U+FFFD, as in UTF-8 encoding.
+   * @throws UnsupportedError, FormatError only for a tokenizer.json whose own patterns take seconds with this text, or make
+   * it many times longer */
   encode(text: string, options?: EncodeOptions): Int32Array;
   /** Bytes that are no UTF-8 become U+FFFD.
    * @throws InvalidArgumentError for an id outside the vocabulary */

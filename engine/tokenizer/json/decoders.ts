@@ -2,7 +2,7 @@
  * on bytes and token by token, so it takes the steps whose effect can be said that way. */
 import type { TokenSpelling } from '../token-decoder.ts';
 import type { JsonNode } from './json-node.ts';
-import { readPrependScheme } from './pre-tokenizers.ts';
+import { readMetaspace, readPrependScheme } from './pre-tokenizers.ts';
 
 interface SpellingDraft {
   isByteLevel: boolean;
@@ -10,11 +10,16 @@ interface SpellingDraft {
   numLeadingSpaces: number;
   /** `Fuse` joins the tokens; a `Strip` after it is about the whole text. */
   isFused: boolean;
+  /** How many times longer the replacements may make a token. */
+  growth: number;
 }
+
+/** Replacements are for a character or two. */
+const MAX_GROWTH = 32;
 
 /** @throws FormatError, UnsupportedError naming the type */
 export function readDecoder(node: JsonNode): TokenSpelling {
-  const draft: SpellingDraft = { isByteLevel: false, replacements: [], numLeadingSpaces: 0, isFused: false };
+  const draft: SpellingDraft = { isByteLevel: false, replacements: [], numLeadingSpaces: 0, isFused: false, growth: 1 };
   if (node.isNull) throw node.unsupported('a tokenizer without a decoder', 'its tokens would be joined by spaces');
   readStep(node, draft);
   return draft;
@@ -37,11 +42,11 @@ function readStep(node: JsonNode, draft: SpellingDraft): void {
     case 'Replace': {
       const from = node.get('pattern').get('String');
       if (from.isNull) throw node.unsupported('a decoder that replaces a Regex', 'only a String can be replaced');
-      draft.replacements.push([from.string(), node.get('content').string()]);
+      addReplacement(node, draft, from.string(), node.get('content').string());
       return;
     }
     case 'Metaspace':
-      draft.replacements.push([node.get('replacement').string('▁'), ' ']);
+      draft.replacements.push([readMetaspace(node), ' ']);
       if (readPrependScheme(node) !== 'never') draft.numLeadingSpaces = 1;
       return;
     case 'Strip':
@@ -53,6 +58,15 @@ function readStep(node: JsonNode, draft: SpellingDraft): void {
         'known are Sequence, ByteLevel, ByteFallback, Fuse, Replace, Metaspace, Strip',
       );
   }
+}
+
+function addReplacement(node: JsonNode, draft: SpellingDraft, from: string, to: string): void {
+  if (from === '') throw node.unsupported('a decoder that replaces nothing', 'a String must have characters');
+  draft.growth *= Math.max(1, to.length / from.length);
+  if (draft.growth > MAX_GROWTH) {
+    throw node.unsupported('this decoder', `it may make a token more than ${MAX_GROWTH} times as long`);
+  }
+  draft.replacements.push([from, to]);
 }
 
 function readStrip(node: JsonNode, draft: SpellingDraft): void {

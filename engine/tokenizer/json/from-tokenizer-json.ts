@@ -14,7 +14,7 @@ import { JsonNode } from './json-node.ts';
 import { type JsonVocabulary, readVocabulary } from './json-vocabulary.ts';
 import { readNormalizer } from './normalizers.ts';
 import { readPostProcessor, type TokensAround } from './post-processor.ts';
-import { joinSteps, readPreTokenizer } from './pre-tokenizers.ts';
+import { readPreTokenizer } from './pre-tokenizers.ts';
 
 /** What `tokenizer_config.json` adds: which tokens have which role. */
 export interface TokenizerConfig {
@@ -39,7 +39,7 @@ export function fromTokenizerJson(json: unknown, config: TokenizerConfig | undef
   const model = root.get('model');
   checkModel(model);
   const vocabulary = readVocabulary(root);
-  const { steps, isByteLevel } = readPreTokenizer(root.get('pre_tokenizer'));
+  const { split, isByteLevel } = readPreTokenizer(root.get('pre_tokenizer'));
   const unknown = model.get('unk_token').string('');
   const unknownId = unknown === '' ? undefined : vocabulary.ids.get(unknown);
   if (unknown !== '' && unknownId === undefined) throw model.get('unk_token').fail(`'${unknown}' is no token`);
@@ -48,7 +48,7 @@ export function fromTokenizerJson(json: unknown, config: TokenizerConfig | undef
     special: specialIds(root, config ?? {}, vocabulary),
     matchedTokens: vocabulary.addedTokens,
     normalize: readNormalizer(root.get('normalizer')),
-    split: joinSteps(steps),
+    split,
     model: readModel(model, vocabulary, { isByteLevel, unknownId }),
     spelling: readDecoder(root.get('decoder')),
     chatTemplate: config?.chatTemplates?.get('default'),

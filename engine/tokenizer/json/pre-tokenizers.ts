@@ -3,44 +3,72 @@ import { compileLiteral, compilePattern } from '../pattern.ts';
 import { patternSplitter, type SplitBehavior, type Splitter, sequenceSplitter } from '../pattern-splitter.ts';
 import { GPT2_PATTERN } from '../pre-tokenizers.ts';
 import type { JsonNode } from './json-node.ts';
-import { readPattern } from './json-pattern.ts';
+import { readPattern, withTimeLimit } from './json-pattern.ts';
 
 export interface JsonPreTokenizer {
-  /** In order; none when the whole text is one piece. */
-  readonly steps: readonly Splitter[];
+  /** Absent when the whole text is one piece. */
+  readonly split: Splitter | undefined;
   /** The last step spells pieces in the byte alphabet: the model works on bytes. */
   readonly isByteLevel: boolean;
 }
 
-const BEHAVIORS: Readonly<Record<string, SplitBehavior>> = {
-  Isolated: 'isolated',
-  Removed: 'removed',
-  MergedWithPrevious: 'merged-with-previous',
-  MergedWithNext: 'merged-with-next',
-  Contiguous: 'contiguous',
-};
+/** What one entry of the file adds, in order. */
+interface Steps {
+  readonly steps: readonly Splitter[];
+  readonly isByteLevel?: boolean;
+  readonly isForeign?: boolean;
+}
+
+const BEHAVIORS: ReadonlyMap<string, SplitBehavior> = new Map([
+  ['Isolated', 'isolated'],
+  ['Removed', 'removed'],
+  ['MergedWithPrevious', 'merged-with-previous'],
+  ['MergedWithNext', 'merged-with-next'],
+  ['Contiguous', 'contiguous'],
+]);
 
 /** @throws FormatError, UnsupportedError naming the type */
 export function readPreTokenizer(node: JsonNode): JsonPreTokenizer {
-  if (node.isNull) return { steps: [], isByteLevel: false };
+  const { steps, isByteLevel = false, isForeign = false } = readSteps(node);
+  if (steps.length === 0) return { split: undefined, isByteLevel };
+  const split = steps.length === 1 ? steps[0]! : sequenceSplitter(steps);
+  return { split: isForeign ? limited(node, split) : split, isByteLevel };
+}
+
+/** Pieces go on when all are found: what becomes of them must not be stopped halfway. */
+function limited(node: JsonNode, split: Splitter): Splitter {
+  const findPieces = withTimeLimit(node, (text, atStart: boolean) => {
+    const pieces: string[] = [];
+    split(text, atStart, (piece) => pieces.push(piece));
+    return pieces;
+  });
+  return (text, atStart, emit) => {
+    for (const piece of findPieces(text, atStart)) emit(piece);
+  };
+}
+
+function readSteps(node: JsonNode): Steps {
+  if (node.isNull) return { steps: [] };
   const type = node.get('type').string();
   switch (type) {
     case 'Sequence':
       return readSequence(node);
     case 'ByteLevel':
       return { steps: byteLevelSteps(node), isByteLevel: true };
-    case 'Split':
-      return { steps: [split(node, readPattern(node.get('pattern')), 'Isolated')], isByteLevel: false };
+    case 'Split': {
+      const { regex, isForeign } = readPattern(node.get('pattern'));
+      return { steps: [split(node, regex, 'Isolated')], isForeign };
+    }
     case 'Digits': {
       const behavior = node.get('individual_digits').bool(false) ? 'isolated' : 'contiguous';
-      return { steps: [patternSplitter(compilePattern(String.raw`\p{N}`), behavior)], isByteLevel: false };
+      return { steps: [patternSplitter(compilePattern(String.raw`\p{N}`), behavior)] };
     }
     case 'Punctuation':
-      return { steps: [split(node, compilePattern(String.raw`[\p{P}$+<=>^\x60|~]`), 'Isolated')], isByteLevel: false };
+      return { steps: [split(node, compilePattern(String.raw`[\p{P}$+<=>^\x60|~]`), 'Isolated')] };
     case 'WhitespaceSplit':
-      return { steps: [patternSplitter(compilePattern(String.raw`\s`), 'removed')], isByteLevel: false };
+      return { steps: [patternSplitter(compilePattern(String.raw`\s`), 'removed')] };
     case 'Metaspace':
-      return { steps: metaspaceSteps(node), isByteLevel: false };
+      return { steps: metaspaceSteps(node) };
     default:
       throw node.unsupported(
         `the pre-tokenizer '${type}'`,
@@ -49,20 +77,24 @@ export function readPreTokenizer(node: JsonNode): JsonPreTokenizer {
   }
 }
 
-function readSequence(node: JsonNode): JsonPreTokenizer {
-  const parts = node.get('pretokenizers').items().map(readPreTokenizer);
+function readSequence(node: JsonNode): Steps {
+  const parts = node.get('pretokenizers').items().map(readSteps);
   const byteLevelAt = parts.findIndex(({ isByteLevel }) => isByteLevel);
   if (byteLevelAt >= 0 && byteLevelAt < parts.length - 1) {
     throw node.unsupported('a pre-tokenizer after ByteLevel', 'it would have to work on spelled bytes');
   }
-  return { steps: parts.flatMap(({ steps }) => steps), isByteLevel: byteLevelAt >= 0 };
+  return {
+    steps: parts.flatMap(({ steps }) => steps),
+    isByteLevel: byteLevelAt >= 0,
+    isForeign: parts.some(({ isForeign }) => isForeign),
+  };
 }
 
 function split(node: JsonNode, pattern: RegExp, fallback: string): Splitter {
   const name = node.get('behavior').string(fallback);
-  const behavior = BEHAVIORS[name];
+  const behavior = BEHAVIORS.get(name);
   if (behavior === undefined)
-    throw node.get('behavior').fail(`must be one of ${Object.keys(BEHAVIORS).join(', ')}, is ${name}`);
+    throw node.get('behavior').fail(`must be one of ${[...BEHAVIORS.keys()].join(', ')}, is ${name}`);
   return patternSplitter(pattern, behavior, node.get('invert').bool(false));
 }
 
@@ -77,7 +109,7 @@ function byteLevelSteps(node: JsonNode): Splitter[] {
 
 /** Spaces become a visible character, which also begins the text, or each stretch of it, as if a space stood there. */
 function metaspaceSteps(node: JsonNode): Splitter[] {
-  const replacement = node.get('replacement').string('▁');
+  const replacement = readMetaspace(node);
   const scheme = readPrependScheme(node);
   const steps: Splitter[] = [
     (text, atStart, emit) => {
@@ -90,14 +122,16 @@ function metaspaceSteps(node: JsonNode): Splitter[] {
   return steps;
 }
 
+/** The one character that stands for a space. */
+export function readMetaspace(node: JsonNode): string {
+  const replacement = node.get('replacement').string('▁');
+  if ([...replacement].length === 1) return replacement;
+  throw node.get('replacement').fail(`must be one character, has ${replacement.length}`);
+}
+
 /** 'always', 'first' or 'never'; older files have a flag instead. */
 export function readPrependScheme(node: JsonNode): string {
   const scheme = node.get('prepend_scheme').string(node.get('add_prefix_space').bool(true) ? 'always' : 'never');
   if (scheme === 'always' || scheme === 'first' || scheme === 'never') return scheme;
   throw node.get('prepend_scheme').fail(`must be always, first or never, is ${scheme}`);
-}
-
-/** All steps as one, or undefined when there are none. */
-export function joinSteps(steps: readonly Splitter[]): Splitter | undefined {
-  return steps.length > 1 ? sequenceSplitter(steps) : steps[0];
 }
