@@ -2,34 +2,35 @@
  *
  *   npm run test:gpu                                     on lavapipe, as npm test does
  *   npm run test:gpu -- --adapter swiftshader            on SwiftShader: takes tens of times as long
- *   npm run test:gpu -- --adapter hardware conformance   on the machine's own, and only the files so named
+ *   npm run test:gpu -- --adapter hardware conformance   on the machine's own; all that follows is Vitest's
  *
  * A software GPU is installed when it is not there. The last results are noted in `docs/testing.md`. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { ADAPTER_VARIABLE, isSoftwareGpu, testEnvironment } from '../tests/helpers/software-vulkan.ts';
 
-const { values, positionals } = parseArgs({
-  options: { adapter: { type: 'string', default: 'lavapipe' } },
-  allowPositionals: true,
-});
-
 /** Every test of a GPU backend has it in its path. */
-const patterns = positionals.length > 0 ? positionals : ['gpu'];
+const ALL_TESTS = 'gpu';
 
 function run(command: string, args: readonly string[], env = process.env): number {
   return spawnSync(command, args, { stdio: 'inherit', env }).status ?? 1;
 }
 
-function main(): number {
-  const { adapter } = values;
+/** What follows `--adapter NAME` is Vitest's. */
+function main(args: readonly string[]): number {
+  const isNamed = args[0] === '--adapter';
+  const adapter = (isNamed ? args[1] : undefined) ?? 'lavapipe';
+  const rest = isNamed ? args.slice(2) : args;
   if (isSoftwareGpu(adapter)) {
     const installer = join(import.meta.dirname, 'install-software-vulkan.ts');
     if (run(process.execPath, [installer, adapter]) !== 0) return 1;
   }
   const env = { ...process.env, [ADAPTER_VARIABLE]: adapter, ...testEnvironment(adapter), QUERN_REQUIRE_GPU: '1' };
-  return run('npx', ['--no-install', 'vitest', 'run', '--testTimeout', String(3_600_000), ...patterns], env);
+  return run(
+    'npx',
+    ['--no-install', 'vitest', 'run', '--testTimeout', String(3_600_000), ...(rest.length > 0 ? rest : [ALL_TESTS])],
+    env,
+  );
 }
 
-process.exitCode = main();
+process.exitCode = main(process.argv.slice(2));

@@ -64,9 +64,11 @@ const rmsNorm = casesOf('rmsNorm', normParameters(), async (work, p) => {
 });
 
 const layerNorm = casesOf('layerNorm', normParameters(), async (work, p) => {
-  // One feature has no variance: its norm is rounding noise divided by eps.
+  // Features that are all but equal have no variance, and their norm is rounding noise divided by eps: two are far apart.
   const width = p.N + 1;
-  const x = work.floats([p.T, width], randomValues(p.seed, p.T * width, p.scale));
+  const values = randomValues(p.seed, p.T * width, p.scale);
+  for (let t = 0; t < p.T; t++) values.set([p.scale, -p.scale / 2], t * width);
+  const x = work.floats([p.T, width], values);
   const weight = p.hasWeight ? work.floats([width], randomValues(p.seed + 1, width)) : undefined;
   const bias = p.hasBias ? work.floats([width], randomValues(p.seed + 2, width)) : undefined;
   const out = p.inPlace ? x : work.output([p.T, width]);
