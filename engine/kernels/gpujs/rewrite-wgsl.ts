@@ -38,6 +38,10 @@ export function rewriteWgsl(
 
   text.replace(header(source), newHeader(source, bound));
   for (const [name, kind] of arrays) {
+    text.expect(
+      kind === 'f32' || !inPlace.has(name),
+      `${name} in a buffer of its own: the result's holds f32, not ${kind}`,
+    );
     text.replace(accessor(name), readAccessor(name, kind, inPlace.has(name) ? 'result' : `user_${name}`));
   }
   text.replace(ENTRY, NEW_ENTRY);

@@ -6,6 +6,7 @@ import { checkSource } from '../../../../engine/kernels/gpujs/check-source.ts';
 import { compileKernel, KernelCompiler } from '../../../../engine/kernels/gpujs/kernel-compiler.ts';
 import type { KernelSource, KernelThread, Matrix, Vector } from '../../../../engine/kernels/gpujs/kernel-source.ts';
 import { ADD } from '../../../../engine/kernels/gpujs/kernels/add.ts';
+import { GATHER_ROWS } from '../../../../engine/kernels/gpujs/kernels/gather-rows.ts';
 import { ROPE } from '../../../../engine/kernels/gpujs/kernels/rope.ts';
 import { WRITE_KV } from '../../../../engine/kernels/gpujs/kernels/write-kv.ts';
 import {
@@ -157,6 +158,73 @@ describe('a kernel is refused', () => {
       } as never),
       /16777217/,
     ],
+    [
+      'when it skips the rest of a round',
+      source(function skip(this: KernelThread, a: Vector) {
+        let sum = 0;
+        for (let i = 0; i < 3; i++) {
+          if (a[i]! > 0) continue;
+          sum += a[i]!;
+        }
+        return sum;
+      } as never),
+      /must not use continue/,
+    ],
+    [
+      'when it counts outside of a loop',
+      source(function count(this: KernelThread, a: Vector) {
+        let k = 0;
+        k++;
+        k = k * 0.5;
+        return a[k]!;
+      } as never),
+      /\+\+ or -- but to step a loop/,
+    ],
+    [
+      "when it assigns to a loop's variable",
+      source(function assign(this: KernelThread, a: Vector) {
+        let sum = 0;
+        for (let i = 0; i < 8; i++) {
+          sum += a[i]!;
+          i += 1;
+        }
+        return sum;
+      } as never),
+      /assigns to i/,
+    ],
+    [
+      'when it names a number that WGSL lacks',
+      source(function lowest(this: KernelThread, a: Vector) {
+        return Math.max(a[0]!, -Infinity);
+      } as never),
+      /Infinity or NaN/,
+    ],
+    [
+      'when it chooses between values',
+      source(function choose(this: KernelThread, a: Vector) {
+        return this.thread.x < 3 ? a[this.thread.x]! : 0;
+      } as never),
+      /a \? b : c/,
+    ],
+    [
+      'when it chooses among many',
+      source(function many(this: KernelThread, a: Vector) {
+        switch (this.thread.x) {
+          case 0:
+            return 1;
+          default:
+            return a[0]!;
+        }
+      } as never),
+      /must not use switch/,
+    ],
+    [
+      'when it calls a function that a GPU lacks or computes otherwise',
+      source(function grow(this: KernelThread, a: Vector) {
+        return Math.expm1(a[0]!);
+      } as never),
+      /uses Math\.expm1; of Math there are abs, ceil/,
+    ],
     ['when it has no name', source(((a: Vector) => a[0]!) as never), /named function/],
   ];
 
@@ -186,6 +254,19 @@ describe('a kernel is refused', () => {
       return a[0]![0]! * OUTSIDE;
     }
     expect(() => compileKernel(gpujs, source(outside as never))).toThrow(/OUTSIDE/);
+  });
+
+  it('when it calls what lies outside of it', () => {
+    const helper = (x: number): number => x + 1;
+    function calls(this: KernelThread, a: Vector) {
+      return helper(a[0]!);
+    }
+    expect(() => compileKernel(gpujs, source(calls as never))).toThrow(/helper/);
+  });
+
+  it('when something else than f32 lies where the result goes', () => {
+    expect(() => compileKernel(gpujs, GATHER_ROWS, ['x'])).not.toThrow();
+    expect(() => compileKernel(gpujs, GATHER_ROWS, ['rows'])).toThrow(/the result's holds f32, not i32/);
   });
 
   it('when its parameters are not those it declares', () => {
