@@ -25,6 +25,7 @@ export const CASES: readonly CaseFactory[] = [
   tokenLogprobs(),
   topLogits(1),
   topLogits(64),
+  softmaxSums(),
 ];
 
 interface MatmulSize {
@@ -107,6 +108,19 @@ function topLogits(numTop: number): CaseFactory {
       const [logits, out] = [randomFloats(backend, [4, 128_256]), randomFloats(backend, [4, numTop, 2])];
       const run = () => backend.topLogits({ logits, out });
       return { name, bytes: logits.byteLength, run, free: () => freeAll(backend, [logits, out]) };
+    },
+  };
+}
+
+function softmaxSums(): CaseFactory {
+  const name = 'softmaxSums 4 x 128256';
+  return {
+    name,
+    async make(backend) {
+      const [logits, out] = [randomFloats(backend, [4, 128_256]), randomFloats(backend, [4, 251, 3])];
+      const rows = ints(backend, [4], (i) => i);
+      const run = () => backend.softmaxSums({ logits, rows, temperatures: [1, 1, 1, 1], segmentSize: 512, out });
+      return { name, bytes: logits.byteLength, run, free: () => freeAll(backend, [logits, out, rows]) };
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Every shape and dtype rule of `ops.ts`, as code. All backends call `checkArgs` before they run an op, so that they
  * refuse the same calls with the same words. The values of integer inputs are `check-indices.ts`'s business. */
 import { InvalidArgumentError, ShapeError } from '../errors.ts';
-import { expectShape } from '../tensor/shape.ts';
+import { expectShape, formatShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import {
   expectApart,
@@ -193,6 +193,29 @@ const CHECKS: Checks = {
     if (vocabSize > MAX_F32_INTEGER) throw new ShapeError('topLogits', `V up to ${MAX_F32_INTEGER}`, `V=${vocabSize}`);
     expectActivations('topLogits', { logits, out });
     expectApart('topLogits', out, 'logits', logits);
+  },
+
+  softmaxSums({ logits, rows, temperatures, segmentSize, out }) {
+    const sizes = new ShapeLetters('softmaxSums');
+    sizes.bind('logits', logits, ['R', 'V']);
+    sizes.bind('rows', rows, ['Q']);
+    sizes.bind('out', out, ['Q', 'S', 'parts']);
+    expectNumber('softmaxSums segmentSize', segmentSize, 'a whole number from 1', (n) => Number.isInteger(n) && n >= 1);
+    const numSegments = Math.ceil(sizes.size('V') / segmentSize);
+    if (sizes.size('S') !== numSegments || sizes.size('parts') !== 3) {
+      throw new ShapeError('softmaxSums', `out [Q, ${numSegments}, 3]`, formatShape(out.shape));
+    }
+    if (temperatures.length !== sizes.size('Q')) {
+      throw new ShapeError('softmaxSums', `${sizes.size('Q')} temperatures`, `${temperatures.length}`);
+    }
+    const rule = 'a number above 0 whose reciprocal is finite';
+    for (const temperature of temperatures) {
+      expectNumber('softmaxSums temperature', temperature, rule, (t) => t > 0 && Number.isFinite(1 / t));
+    }
+    expectActivations('softmaxSums', { logits, out });
+    expectInts('softmaxSums', { rows });
+    expectApart('softmaxSums', out, 'logits', logits);
+    expectApart('softmaxSums', out, 'rows', rows);
   },
 };
 

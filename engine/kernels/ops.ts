@@ -161,6 +161,22 @@ export interface TopLogitsArgs {
   readonly out: Tensor;
 }
 
+/** The sums that a draw from softmax(logits[rows[q]] / temperatures[q]) needs, one per segment of the vocabulary, so that
+ * nobody has to pass over all of it to find the token that was drawn. out[q][s] = (m, high, low): m is the highest logit of
+ * segment s, tokens s * segmentSize and on; high + low = sum over the segment of e^((logit - m) / temperatures[q]), within
+ * 2^-44 of it: f32 alone could not tell a token of probability 1e-8 from none. NaN counts as -Infinity. Where m is not
+ * finite, high and low are 0.
+ * Shapes  logits [R, V] f32; rows [Q] i32; temperatures Q numbers above 0; out [Q, ceil(V / segmentSize), 3] f32
+ * Source  Blanchard, Higham & Higham 2021, "Accurately computing the log-sum-exp and softmax functions" */
+export interface SoftmaxSumsArgs {
+  readonly logits: Tensor;
+  readonly rows: Tensor;
+  readonly temperatures: readonly number[];
+  /** Tokens per segment; the last one may have fewer. */
+  readonly segmentSize: number;
+  readonly out: Tensor;
+}
+
 /** Every op by name. `geluMul` uses the tanh approximation (Hendrycks & Gimpel 2016, section 2). */
 export interface OpArgs {
   embed: EmbedArgs;
@@ -177,6 +193,7 @@ export interface OpArgs {
   copyBlocks: CopyBlocksArgs;
   tokenLogprobs: TokenLogprobsArgs;
   topLogits: TopLogitsArgs;
+  softmaxSums: SoftmaxSumsArgs;
 }
 
 export type OpName = keyof OpArgs;

@@ -85,6 +85,12 @@ const BROKEN: Readonly<Record<string, { readonly op: OpName; readonly backend: R
   'siluMul is geluMul': { op: 'siluMul', backend: broken('siluMul', (args) => REFERENCE_OPS.geluMul(args)) },
   'geluMul, last value off': { op: 'geluMul', backend: lastValueOff('geluMul', ({ out }) => out) },
   'add, last value off': { op: 'add', backend: lastValueOff('add', ({ out }) => out) },
+  'softmaxSums, one temperature for all': {
+    op: 'softmaxSums',
+    backend: broken('softmaxSums', (args, right) =>
+      right({ ...args, temperatures: args.temperatures.map(() => args.temperatures[0]!) }),
+    ),
+  },
   'topLogits, last value off': { op: 'topLogits', backend: lastValueOff('topLogits', ({ out }) => out) },
   'topLogits, the higher id first among equals': {
     op: 'topLogits',

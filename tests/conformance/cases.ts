@@ -172,6 +172,34 @@ const topLogits = casesOf(
   },
 );
 
+const softmaxSums = casesOf(
+  'softmaxSums',
+  fc.record({
+    R: numTokens(),
+    Q: numTokens(),
+    V: size(),
+    segmentSize: fc.oneof(fc.integer({ min: 1, max: 9 }), fc.constant(500)),
+    temperature: fc.constantFrom(0.1, 0.8, 1, 3),
+    scale: fc.constantFrom(1e-3, 1, 30),
+    special: fc.constantFrom(0, Number.NaN, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY),
+    seed: seed(),
+  }),
+  async (work, p) => {
+    const values = randomValues(p.seed, p.R * p.V, p.scale);
+    for (const place of randomInts(p.seed + 1, Math.ceil(values.length / 7), values.length)) values[place] = p.special;
+    const out = work.output([p.Q, Math.ceil(p.V / p.segmentSize), 3]);
+    work.run('softmaxSums', {
+      logits: work.floats([p.R, p.V], values),
+      rows: work.ints([p.Q], randomInts(p.seed + 2, p.Q, p.R)),
+      temperatures: Array.from({ length: p.Q }, (_, q) => p.temperature * (1 + q)),
+      segmentSize: p.segmentSize,
+      out,
+    });
+    // The low part is what rounding left over: it says something only together with the high one.
+    return (await work.read(out)).map((value, i, all) => (i % 3 === 2 ? value + all[i - 1]! : value));
+  },
+);
+
 /** Each op's cases. */
 export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   embed,
@@ -188,4 +216,5 @@ export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   copyBlocks,
   tokenLogprobs,
   topLogits,
+  softmaxSums,
 };

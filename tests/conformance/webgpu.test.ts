@@ -5,5 +5,7 @@ import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 import { describeBackend } from './describe-backend.ts';
 
 describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
-  describeBackend('webgpu', () => createWebGpuBackend(), { skip: [{ reason: 'no kernel yet', ops: ['topLogits'] }] });
+  describeBackend('webgpu', () => createWebGpuBackend(), {
+    skip: [{ reason: 'no kernel yet', ops: ['topLogits', 'softmaxSums'] }],
+  });
 });

@@ -37,6 +37,7 @@ export class PlainKernelBackend extends ReferenceBackend {
   override copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   override tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
   override topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
+  override softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     checkArgs(op, args);

@@ -37,6 +37,7 @@ export class ReferenceBackend implements KernelBackend {
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
   topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
+  softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
 
   /** Checks everything, then runs the op.
    * @throws ShapeError, UnsupportedError, InvalidArgumentError; nothing has been written then. */
@@ -44,7 +45,7 @@ export class ReferenceBackend implements KernelBackend {
     this.#expectOpen();
     checkArgs(op, args);
     for (const [name, value] of Object.entries(args)) {
-      if (typeof value === 'object') this.#expectOwned(`${op} ${name}`, value);
+      if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
     REFERENCE_OPS[op](args, WHOLE);
   }

@@ -16,6 +16,7 @@ import { pagedAttention } from './paged-attention.ts';
 import { rmsNorm } from './rms-norm.ts';
 import { rope } from './rope.ts';
 import { siluMul } from './silu-mul.ts';
+import { softmaxSums } from './softmax-sums.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
@@ -37,4 +38,5 @@ export const REFERENCE_OPS: ReferenceOps = {
   copyBlocks,
   tokenLogprobs,
   topLogits,
+  softmaxSums,
 };

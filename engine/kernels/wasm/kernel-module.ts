@@ -16,6 +16,7 @@ import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './gen
 import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
 import { ROW_FORMATS } from './generators/row-formats.ts';
+import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
 import { storeLaneF16, storeLaneF32, storeLaneQ8, storeRowF16, storeRowQ8 } from './generators/store-kv.ts';
 import { widenRows, widenStripF16, widenStripQ8 } from './generators/widen-kv.ts';
 import { TILE_TOKENS } from './packing/activation-layout.ts';
@@ -56,6 +57,8 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
     rope(),
     rowMax(),
     findAbove(),
+    highest(),
+    sumOfWideExponentials(features),
     sumOfExponentials(features),
     ...Object.values(ROW_FORMATS).map(widenRows),
     widenStripF16(),

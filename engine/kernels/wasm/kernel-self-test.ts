@@ -27,6 +27,8 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['rope', [OUT, B, 17, 8, 4]],
   ['row_max', [A, 61]],
   ['find_above', [A, 61, 1.9]],
+  ['highest', [A, 61]],
+  ['sum_wide_exp', [A, 61, 2, 0.7]],
   ['sum_exp', [A, 61, 2]],
   ['widen_rows', [A, OUT, 43, 3, 200, 256]],
   ['widen_strip', [A, OUT, 64]],

@@ -74,12 +74,13 @@ export class WasmBackend implements KernelBackend {
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
   topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
+  softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();
     checkArgs(op, args);
     for (const [name, value] of Object.entries(args)) {
-      if (typeof value === 'object') this.#expectOwned(`${op} ${name}`, value);
+      if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
     runInPlace(this.#pool.machines, op, args, ALONE);
   }

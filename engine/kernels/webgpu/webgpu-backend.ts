@@ -108,12 +108,13 @@ export class WebGpuBackend implements KernelBackend {
   copyBlocks = (args: OpArgs['copyBlocks']): void => this.#run('copyBlocks', args);
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
   topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
+  softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();
     checkArgs(op, args);
     for (const [name, value] of Object.entries(args)) {
-      if (typeof value === 'object') this.#memory.expectOwned(`${op} ${name}`, value);
+      if (typeof value === 'object' && !Array.isArray(value)) this.#memory.expectOwned(`${op} ${name}`, value);
     }
     this.#ops.run(this.#context, op, args);
   }

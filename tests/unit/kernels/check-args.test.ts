@@ -63,6 +63,13 @@ const RIGHT: { readonly [Name in OpName]: OpArgs[Name] } = {
   },
   tokenLogprobs: { logits: tensor('f32', 3, 8), tokenIds: tensor('i32', 3), out: tensor('f32', 3) },
   topLogits: { logits: tensor('f32', 3, 8), out: tensor('f32', 3, 5, 2) },
+  softmaxSums: {
+    logits: tensor('f32', 3, 8),
+    rows: tensor('i32', 2),
+    temperatures: [1, 0.5],
+    segmentSize: 3,
+    out: tensor('f32', 2, 3, 3),
+  },
 };
 
 function check<Name extends OpName>(op: Name, change: Partial<OpArgs[Name]>): () => void {
@@ -154,6 +161,8 @@ describe('checkArgs refuses a shape', () => {
       check('topLogits', { out: tensor('f32', 3, 5, 3) }),
       'expected out [R, K, 2], got [R, K, 3]',
     ],
+    ['softmaxSums', 'out', check('softmaxSums', { out: tensor('f32', 2, 2, 3) }), 'expected out [Q, 3, 3], got [2, 2, 3]'],
+    ['softmaxSums', 'temperatures', check('softmaxSums', { temperatures: [1] }), 'expected 2 temperatures, got 1'],
     ['topLogits', 'K', check('topLogits', { out: tensor('f32', 3, 9, 2) }), 'expected K up to V=8, got K=9'],
   ];
   it.each(wrong)('%s: %s', (_op, _what, call, message) => {
@@ -196,6 +205,12 @@ describe('checkArgs refuses a dtype', () => {
 
 describe('checkArgs refuses', () => {
   const wrong: [string, () => void, string][] = [
+    [
+      'no temperature',
+      check('softmaxSums', { temperatures: [1, 0] }),
+      'softmaxSums temperature: must be a number above 0',
+    ],
+    ['segments of nothing', check('softmaxSums', { segmentSize: 0 }), 'softmaxSums segmentSize'],
     ['a negative eps', check('rmsNorm', { eps: -1e-5 }), 'rmsNorm eps: must be a number from 0, got -0.00001'],
     ['an eps of NaN', check('layerNorm', { eps: Number.NaN }), 'layerNorm eps'],
     ['an infinite scale', check('pagedAttention', { scale: Infinity }), 'pagedAttention scale'],

@@ -44,7 +44,7 @@ const load =
   (address: I32, byteOffset = 0): V128 =>
     expression('v128', address.code, simd(opcode), memoryArgument(byteOffset));
 
-const constant = (lanes: Float32Array | Int32Array | Int16Array | Int8Array): V128 =>
+const constant = (lanes: Float64Array | Float32Array | Int32Array | Int16Array | Int8Array): V128 =>
   expression('v128', simd(12), [...new Uint8Array(lanes.buffer)]);
 
 export const v128 = {
@@ -137,8 +137,20 @@ export const f32x4 = {
   relaxedMadd: ternary(0x105),
 } as const;
 
+export const i64x2 = {
+  shl: shift(203),
+} as const;
+
 export const f64x2 = {
+  constant: (value: number): V128 => constant(Float64Array.of(value, value)),
+  splat: (a: F64): V128 => expression('v128', a.code, simd(20)),
   add: binary(240),
+  sub: binary(241),
+  mul: binary(242),
+  /** As of f32x4. */
+  pmax: binary(247),
+  /** a * b + c, with one rounding or two as the machine likes. */
+  relaxedMadd: ternary(0x107),
   promoteLowF32x4: unary(95),
   extractLane: (a: V128, lane: number): F64 => expression('f64', a.code, simd(33), lane),
 } as const satisfies Record<string, (...args: never[]) => Expression<'v128' | 'f64'>>;

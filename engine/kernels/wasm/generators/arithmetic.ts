@@ -3,7 +3,7 @@
 import type { F32, Local, Statement, V128 } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32 } from '../emitter/scalar.ts';
-import { f32x4, i16x8, i32x4 } from '../emitter/simd.ts';
+import { f32x4, f64x2, i16x8, i32x4 } from '../emitter/simd.ts';
 
 /** What the emitted code may use. */
 export interface Features {
@@ -14,6 +14,11 @@ export interface Features {
 /** a * b + c per f32 lane: rounded once where relaxed SIMD finds a fused instruction, otherwise twice. */
 export function multiplyAdd({ relaxed }: Features, a: V128, b: V128, c: V128): V128 {
   return relaxed ? f32x4.relaxedMadd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
+}
+
+/** a * b + c per f64 lane: likewise. */
+export function multiplyAddWide({ relaxed }: Features, a: V128, b: V128, c: V128): V128 {
+  return relaxed ? f64x2.relaxedMadd(a, b, c) : f64x2.add(f64x2.mul(a, b), c);
 }
 
 /** Sums of neighbouring products of signed bytes `x` and small bytes `level` (0 to 15), as eight 16-bit lanes.

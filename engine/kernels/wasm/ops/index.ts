@@ -14,6 +14,7 @@ import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
 
 import { rope } from './rope.ts';
+import { softmaxSums } from './softmax-sums.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
@@ -33,6 +34,7 @@ const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
   copyBlocks,
   tokenLogprobs,
   topLogits,
+  softmaxSums,
 };
 
 export const OP_NAMES = Object.keys(REFERENCE_OPS) as readonly OpName[];

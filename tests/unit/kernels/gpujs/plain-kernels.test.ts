@@ -21,7 +21,9 @@ afterAll(async () => {
 
 const KV_OPS: readonly OpName[] = ['writeKv', 'pagedAttention', 'copyBlocks'];
 
-describe.each(Object.keys(CASES) as OpName[])('%s', (op) => {
+const WITHOUT_KERNEL: readonly OpName[] = ['softmaxSums'];
+
+describe.each((Object.keys(CASES) as OpName[]).filter((op) => !WITHOUT_KERNEL.includes(op)))('%s', (op) => {
   it('agrees with the reference', async () => {
     const cases = CASES[op].filter(({ dtype }) => !KV_OPS.includes(op) || dtype === 'f32');
     await fc.assert(conformance(cases, { backend, reference, exact: false }));

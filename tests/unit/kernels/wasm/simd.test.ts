@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Expression, V128, ValueType } from '../../../../engine/kernels/wasm/emitter/code.ts';
 import { i32 } from '../../../../engine/kernels/wasm/emitter/scalar.ts';
-import { f32x4, f64x2, i8x16, i16x8, i32x4, v128 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
+import { f32x4, f64x2, i8x16, i16x8, i32x4, i64x2, v128 } from '../../../../engine/kernels/wasm/emitter/simd.ts';
 import { Rng } from '../../../../engine/util/rng.ts';
 import { compileFunction } from './run-function.ts';
 
@@ -212,6 +212,30 @@ const CASES: Readonly<Record<string, Case>> = {
     expected: map1('f32', nearestEven),
   },
   'f32x4.convertI32x4S': { compute: f32x4.convertI32x4S, lanes: 'f32', expected: map1('i32', round) },
+  'f64x2.sub': {
+    compute: (a, b) => f64x2.sub(f64x2.promoteLowF32x4(a), f64x2.promoteLowF32x4(b)),
+    lanes: 'f64',
+    inputs: floats,
+    expected: ([a, b]) => [0, 1].map((i) => as.f32(a)[i]! - as.f32(b)[i]!),
+  },
+  'f64x2.mul': {
+    compute: (a, b) => f64x2.mul(f64x2.promoteLowF32x4(a), f64x2.promoteLowF32x4(b)),
+    lanes: 'f64',
+    inputs: floats,
+    expected: ([a, b]) => [0, 1].map((i) => as.f32(a)[i]! * as.f32(b)[i]!),
+  },
+  'f64x2.pmax': {
+    compute: (a, b) => f64x2.pmax(f64x2.promoteLowF32x4(a), f64x2.promoteLowF32x4(b)),
+    lanes: 'f64',
+    inputs: () => specials([1, 5, 0, 0], [Number.NaN, 8, 0, 0]),
+    expected: () => [1, 8],
+  },
+  'i64x2.shl': {
+    compute: (a) => i64x2.shl(a, 40),
+    lanes: 'u8',
+    expected: ([a]) => [0, 8].flatMap((start) => [0, 0, 0, 0, 0, ...a.slice(start, start + 3)]),
+  },
+  'f64x2.constant': { compute: () => f64x2.constant(0.1), lanes: 'f64', expected: () => [0.1, 0.1] },
   'f64x2.add': {
     compute: (a, b) => f64x2.add(f64x2.promoteLowF32x4(a), f64x2.promoteLowF32x4(b)),
     lanes: 'f64',
@@ -280,6 +304,7 @@ describe('SIMD instructions', () => {
     expect([anyTrue(0, 0, 0, 0), anyTrue(0, 0, 256, 0), anyTrue(-1, -1, -1, -1)]).toEqual([0, 1, 1]);
     const splat = compileFunction((fn) => i32x4.extractLane(f32x4.splat(fn.param('f32')), 3));
     expect(splat.run(1)).toBe(0x3f800000);
+    expect(compileFunction((fn) => f64x2.extractLane(f64x2.splat(fn.param('f64')), 1)).run(0.1)).toBe(0.1);
     expect(compileFunction(() => i32.const(5)).run()).toBe(5);
   });
 });

@@ -86,6 +86,9 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   const gathered = out(5, 37);
   c.add('gatherRows', { x, rows: c.ints([5], [3, 1, 10, 0, 3]), out: gathered }, gathered);
   const logprobs = out(T);
+  const sums = out(3, 8, 3);
+  const rows = c.ints([3], [10, 0, 7]);
+  c.add('softmaxSums', { logits: x, rows, temperatures: [1, 0.5, 2], segmentSize: 5, out: sums }, sums);
   const top = out(T, 5, 2);
   c.add('topLogits', { logits: x, out: top }, top);
   c.add('tokenLogprobs', { logits: x, tokenIds: c.ints([T], randomInts(7, T, 37)), out: logprobs }, logprobs);
