@@ -6,8 +6,8 @@ import type { KvCacheStats } from './kvcache/kv-cache-options.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
 import type { ModelConfig } from './model/model-config.ts';
 import type { SequenceHandler } from './requests/sequence-handler.ts';
-import type { RowPolicy } from './runner/batch-builder.ts';
 import type { Executor } from './runner/executor.ts';
+import type { RowPolicy } from './runner/row-policy.ts';
 import { Scheduler, type SchedulerStats } from './scheduler/scheduler.ts';
 import type { SchedulerOptions } from './scheduler/scheduler-options.ts';
 import type { Sequence } from './scheduler/sequence.ts';
@@ -61,6 +61,7 @@ export class EngineCore {
     });
     const policy: RowPolicy = {
       rowsWanted: (id) => this.#active.get(id)!.handler.rowsWanted,
+      needsOf: (id, support) => this.#active.get(id)!.handler.summaryNeeds?.(support),
       promptOf: (id) => this.#active.get(id)!.handler.scoredText!,
     };
     this.#loop = new StepLoop({

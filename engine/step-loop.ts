@@ -2,8 +2,10 @@
  * there is work and sleeps when there is none; wakes by itself when a deadline passes. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { DeviceLostError, EngineClosedError } from './errors.ts';
-import { buildBatch, dealResults, freezePolicy, type RowPolicy, type SequenceRows } from './runner/batch-builder.ts';
+import { buildBatch } from './runner/batch-builder.ts';
+import { dealResults, type SequenceRows } from './runner/deal-results.ts';
 import type { Executor } from './runner/executor.ts';
+import { freezePolicy, type RowPolicy } from './runner/row-policy.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import type { SchedulerOutput } from './scheduler/scheduler-output.ts';
 import type { TimerClock } from './util/clock.ts';
@@ -31,8 +33,8 @@ export interface StepLoopParts {
   readonly hiddenSize: number;
   readonly policy: RowPolicy;
   /** Takes in a sequence's results of a step.
-   * @returns the token sampled, if the sequence samples. Throws: that sequence fails. */
-  readonly onRows: (rows: SequenceRows) => number | undefined;
+   * @returns the token sampled, if the sequence samples. Throws or rejects: that sequence fails. */
+  readonly onRows: (rows: SequenceRows) => Promise<number> | number | undefined;
 }
 
 export class StepLoop {
@@ -104,17 +106,21 @@ export class StepLoop {
   async #step(output: SchedulerOutput): Promise<void> {
     const { scheduler, clock, blockSize, vocabSize, hiddenSize } = this.#parts;
     try {
-      const policy = freezePolicy(output, this.#parts.policy);
-      const result = await this.#executor.execute(buildBatch(output, blockSize, policy));
+      const policy = freezePolicy(output, this.#parts.policy, this.#executor.summarySupport);
+      const batch = buildBatch(output, blockSize, policy);
+      const result = await this.#executor.execute(batch);
       const sampled = new Map<number, readonly number[]>();
+      const pending: Promise<void>[] = [];
       let turnMs = clock.nowMs();
-      for (const rows of dealResults(output, result, { policy, vocabSize, hiddenSize })) {
-        this.#take(rows, sampled);
-        // Sampling from a large vocabulary takes milliseconds per sequence: the host's event loop gets its turns.
+      for (const rows of dealResults(output, result, { policy, batch, vocabSize, hiddenSize })) {
+        const later = this.#take(rows, sampled);
+        if (later !== undefined) pending.push(later);
+        // Sampling from a whole row of a large vocabulary takes milliseconds: the host's event loop gets its turns.
         if (clock.nowMs() - turnMs < MAX_TURN_MS) continue;
         await nextTurn();
         turnMs = clock.nowMs();
       }
+      await Promise.all(pending);
       scheduler.update(output, sampled);
     } catch (error) {
       // The loop sees to a lost device before the next step: sequences that are not in this one have lost as much.
@@ -137,14 +143,19 @@ export class StepLoop {
     }
   }
 
-  /** A sequence whose results cannot be used fails alone. */
-  #take(rows: SequenceRows, sampled: Map<number, readonly number[]>): void {
+  /** A sequence whose results cannot be used fails alone.
+   * @returns when the token is known, if not at once */
+  #take(rows: SequenceRows, sampled: Map<number, readonly number[]>): Promise<void> | undefined {
+    const fail = (error: unknown): void => this.#parts.scheduler.failSequences([rows.id], asError(error));
+    const note = (tokenId: number): void => void sampled.set(rows.id, [tokenId]);
     try {
-      const tokenId = this.#parts.onRows(rows);
-      if (tokenId !== undefined) sampled.set(rows.id, [tokenId]);
+      const token = this.#parts.onRows(rows);
+      if (typeof token === 'object') return token.then(note, fail);
+      if (token !== undefined) note(token);
     } catch (error) {
-      this.#parts.scheduler.failSequences([rows.id], asError(error));
+      fail(error);
     }
+    return undefined;
   }
 
   /** Nothing can run, but something waits and may have a deadline. */

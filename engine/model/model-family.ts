@@ -32,6 +32,7 @@ export interface ForwardInputs {
   readonly seqLens: Tensor;
   readonly blockTables: Tensor;
   readonly logitRows: Tensor;
+  readonly sumRows: Tensor;
   readonly scoreRows: Tensor;
   readonly scoreTokenIds: Tensor;
   readonly hiddenRows: Tensor;
@@ -54,6 +55,10 @@ export interface Activations {
    * all such rows: logits are large, so they are computed in rounds. */
   readonly output: Tensor;
   readonly logits: Tensor;
+  /** The best of each row of logits, flat: a step's [R, numTop, 2] are its beginning. */
+  readonly topLogits: Tensor;
+  /** [sumRows, segments, 3] */
+  readonly segmentSums: Tensor;
   /** [scoreRows] */
   readonly logprobs: Tensor;
   /** [hiddenRows, hiddenSize] */

@@ -1,5 +1,6 @@
 /** One choice of a request: its sampler, and the way from token ids to text that may be shown. */
-import type { SequenceRows } from '../runner/batch-builder.ts';
+import type { SequenceRows } from '../runner/deal-results.ts';
+import type { SummaryNeeds, SummarySupport } from '../sampling/row-summary.ts';
 import type { SampledToken, Sampler } from '../sampling/sampler.ts';
 import type { StopCriteria } from '../sampling/stop-criteria.ts';
 import { StopStringMatcher } from '../sampling/stop-string-matcher.ts';
@@ -42,10 +43,22 @@ export class Choice implements SequenceHandler {
     this.#stopStrings = new StopStringMatcher(params.stop, { includeStop: params.includeStopInOutput });
   }
 
-  /** Chooses the next token, in a step that reaches the sequence's end. */
-  onRows({ samples, logits }: SequenceRows): number | undefined {
+  summaryNeeds(support: SummarySupport): SummaryNeeds | undefined {
+    return this.#parts.sampler.summaryNeeds(support);
+  }
+
+  /** Chooses the next token, in a step that reaches the sequence's end: from what the step says of the row if that is
+   * enough, else from the row itself. */
+  onRows({ samples, summary, logits, fetchLogits }: SequenceRows): Promise<number> | number | undefined {
     if (!samples) return undefined;
-    const sampled: SampledToken = this.#parts.sampler.sample(logits, this.sequence);
+    const { sampler } = this.#parts;
+    const sampled = summary && sampler.sampleFrom(summary, this.sequence);
+    if (sampled !== undefined) return this.#note(sampled);
+    const sampleFromRow = (row: Float32Array): number => this.#note(sampler.sample(row, this.sequence, summary));
+    return logits.length > 0 ? sampleFromRow(logits) : fetchLogits().then(sampleFromRow);
+  }
+
+  #note(sampled: SampledToken): number {
     const { tokenId, logprob, topLogprobs = [] } = sampled;
     this.#sampledLogprob = logprob === undefined ? undefined : { tokenId, logprob, top: topLogprobs };
     return tokenId;

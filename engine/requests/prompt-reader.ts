@@ -1,6 +1,7 @@
 /** A sequence that generates nothing: what is wanted is what the model makes of its prompt, for scoring or embedding. */
 import { AbortError } from '../errors.ts';
-import type { RowsWanted, SequenceRows } from '../runner/batch-builder.ts';
+import type { SequenceRows } from '../runner/deal-results.ts';
+import type { RowsWanted } from '../runner/row-policy.ts';
 import type { Sequence } from '../scheduler/sequence.ts';
 import type { SequenceHandler } from './sequence-handler.ts';
 

@@ -1,10 +1,13 @@
 /** Where steps run. Two executors share this interface: on the caller's thread, and in a pool of worker threads. */
 import type { DeviceLostError } from '../errors.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
+import type { SummarySupport } from '../sampling/row-summary.ts';
 
 export interface Executor {
   /** Threads that compute; 0 when the caller's does. */
   readonly numThreads: number;
+  /** What a step can say of the rows of logits that it computed. */
+  readonly summarySupport: SummarySupport;
   /** Set once the device that computes is gone: no step will succeed any more, and the KV cache is lost. */
   readonly deviceLoss?: DeviceLostError | undefined;
   /** Resolves when the first step need not wait for threads to start.

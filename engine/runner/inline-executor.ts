@@ -2,18 +2,22 @@
 import type { DeviceLostError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
+import type { SummarySupport } from '../sampling/row-summary.ts';
 import type { Executor } from './executor.ts';
 import { downloadResult, uploadBatch } from './step-io.ts';
 import { runStep, type StepModel, stepSizeOf } from './step-program.ts';
+import { summarySupportOf } from './summary-support.ts';
 
 export class InlineExecutor implements Executor {
   readonly numThreads = 0;
+  readonly summarySupport: SummarySupport;
   readonly #backend: KernelBackend;
   readonly #model: StepModel;
 
   constructor(backend: KernelBackend, model: StepModel) {
     this.#backend = backend;
     this.#model = model;
+    this.summarySupport = summarySupportOf(backend, model.memory);
   }
 
   get deviceLoss(): DeviceLostError | undefined {

@@ -7,7 +7,12 @@ import { type KvCacheShape, KvCacheStorage, type KvDType, kvPagesShape } from '.
 import type { ModelConfig } from '../model/model-config.ts';
 import type { Activations, ForwardInputs, KvLayer } from '../model/model-family.ts';
 import { buildRotaryTable } from '../model/rotary.ts';
+import { numSegments } from '../sampling/segment-sums.ts';
+import { MAX_TOP } from '../sampling/summary-strategy.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+
+/** A row's own temperature, and 1 for its log-probabilities. */
+const MAX_SUMS_PER_ROW = 2;
 
 export interface ModelMemoryOptions {
   /** Positions a sequence may reach, in tokens. */
@@ -106,6 +111,7 @@ function allocateInputs<T>(allocate: Allocate<T>, options: ModelMemoryOptions): 
     seqLens: allocate('i32', [maxNumSeqs]),
     blockTables: allocate('i32', [maxNumSeqs * maxBlocksPerSeq]),
     logitRows: allocate('i32', [maxLogitRows]),
+    sumRows: allocate('i32', [maxLogitRows * MAX_SUMS_PER_ROW]),
     scoreRows: allocate('i32', [maxNumBatchedTokens]),
     scoreTokenIds: allocate('i32', [maxNumBatchedTokens]),
     hiddenRows: allocate('i32', [maxNumBatchedTokens]),
@@ -131,6 +137,8 @@ function allocateActivations<T>(
     up: rows(config.intermediateSize),
     output: allocate('f32', [maxLogitRows, config.hiddenSize]),
     logits: allocate('f32', [maxLogitRows, config.vocabSize]),
+    topLogits: allocate('f32', [maxLogitRows * Math.min(MAX_TOP, config.vocabSize) * 2]),
+    segmentSums: allocate('f32', [maxLogitRows * MAX_SUMS_PER_ROW, numSegments(config.vocabSize), 3]),
     logprobs: allocate('f32', [maxNumBatchedTokens]),
     hiddenStates: rows(config.hiddenSize),
   };

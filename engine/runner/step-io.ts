@@ -14,6 +14,7 @@ const FIELDS = [
   'seqLens',
   'blockTables',
   'logitRows',
+  'sumRows',
   'scoreRows',
   'scoreTokenIds',
   'hiddenRows',
@@ -40,17 +41,29 @@ export async function downloadResult(
   memory: ModelMemory,
   batch: ForwardBatch,
 ): Promise<StepResult> {
-  const { logits, logprobs, hiddenStates } = memory.activations;
-  const take = async (tensor: Tensor, numRows: number): Promise<Float32Array> =>
-    numRows === 0
+  const { logits, topLogits, segmentSums, logprobs, hiddenStates } = memory.activations;
+  const take = async (tensor: Tensor, numEntries: number): Promise<Float32Array> =>
+    numEntries === 0
       ? new Float32Array(0)
-      : (backend.view?.(tensor.slice(0, numRows)) ?? backend.download(tensor.slice(0, numRows)));
+      : (backend.view?.(tensor.slice(0, numEntries)) ?? backend.download(tensor.slice(0, numEntries)));
+  const seesLogits = backend.view !== undefined;
+  const numLogitRows = batch.logitRows.length;
+  const counts = {
+    logits: seesLogits || batch.wantsLogits ? numLogitRows : 0,
+    topLogits: numLogitRows * batch.numTop * 2,
+    segmentSums: batch.sumRows.length,
+    logprobs: batch.scoreRows.length,
+    hiddenStates: batch.hiddenRows.length,
+  };
   // Where nothing can be seen in place, a download waits for the ops by itself: one round trip rather than two.
-  const numRows = batch.logitRows.length + batch.scoreRows.length + batch.hiddenRows.length;
-  if (backend.view !== undefined || numRows === 0) await backend.sync();
+  if (seesLogits || Object.values(counts).every((count) => count === 0)) await backend.sync();
   return {
-    logits: await take(logits, batch.logitRows.length),
-    logprobs: await take(logprobs, batch.scoreRows.length),
-    hiddenStates: await take(hiddenStates, batch.hiddenRows.length),
+    logits: await take(logits, counts.logits),
+    seesLogits,
+    topLogits: await take(topLogits, counts.topLogits),
+    segmentSums: await take(segmentSums, counts.segmentSums),
+    logprobs: await take(logprobs, counts.logprobs),
+    hiddenStates: await take(hiddenStates, counts.hiddenStates),
+    fetchLogits: (place) => backend.download(logits.slice(place, place + 1)),
   };
 }

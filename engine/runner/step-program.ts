@@ -5,6 +5,7 @@ import type { ForwardBatch } from '../model/forward-batch.ts';
 import type { ModelConfig } from '../model/model-config.ts';
 import type { Activations, ForwardContext, ForwardInputs, ModelFamily } from '../model/model-family.ts';
 import type { ModelWeights } from '../model/weights.ts';
+import { SEGMENT_SIZE } from '../sampling/segment-sums.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { ModelMemory } from './model-memory.ts';
 
@@ -14,6 +15,9 @@ export interface StepSize {
   readonly numSeqs: number;
   readonly maxBlocksPerSeq: number;
   readonly numLogitRows: number;
+  readonly numTop: number;
+  /** One for each of the sums' rows. */
+  readonly sumTemperatures: readonly number[];
   readonly numScoreRows: number;
   readonly numHiddenRows: number;
   readonly numBlockCopies: number;
@@ -34,6 +38,8 @@ export function stepSizeOf(batch: ForwardBatch): StepSize {
     numSeqs,
     maxBlocksPerSeq,
     numLogitRows: batch.logitRows.length,
+    numTop: batch.numTop,
+    sumTemperatures: batch.sumTemperatures,
     numScoreRows: batch.scoreRows.length,
     numHiddenRows: batch.hiddenRows.length,
     numBlockCopies: batch.blockCopies.length / 2,
@@ -54,7 +60,22 @@ export function runStep(ops: KernelOps, { config, family, weights, memory }: Ste
   if (size.numHiddenRows > 0) family.finishRows(context, inputs.hiddenRows, activations.hiddenStates);
   if (size.numScoreRows > 0) scoreRows(context, family);
   // Last, so that the logits are still there when the step is over.
-  if (size.numLogitRows > 0) logitsOf(context, family, inputs.logitRows);
+  if (size.numLogitRows > 0) summarizeRows(context, logitsOf(context, family, inputs.logitRows), size);
+}
+
+/** What choosing tokens needs to know of the rows, so that the calling thread need not look at every logit. */
+function summarizeRows({ ops, inputs, activations }: ForwardContext, logits: Tensor, size: StepSize): void {
+  const { numLogitRows, numTop, sumTemperatures } = size;
+  if (numTop > 0) {
+    const out = activations.topLogits.slice(0, numLogitRows * numTop * 2).reshape([numLogitRows, numTop, 2]);
+    ops.topLogits({ logits, out });
+  }
+  const numSums = sumTemperatures.length;
+  if (numSums > 0) {
+    const out = activations.segmentSums.slice(0, numSums);
+    const { sumRows: rows } = inputs;
+    ops.softmaxSums({ logits, rows, temperatures: sumTemperatures, segmentSize: SEGMENT_SIZE, out });
+  }
 }
 
 function logitsOf(context: ForwardContext, family: ModelFamily, rows: Tensor): Tensor {
@@ -89,6 +110,7 @@ export function cutInputs(inputs: ForwardInputs, size: StepSize): ForwardInputs 
     seqLens: inputs.seqLens.slice(0, numSeqs),
     blockTables: inputs.blockTables.slice(0, numSeqs * maxBlocksPerSeq).reshape([numSeqs, maxBlocksPerSeq]),
     logitRows: inputs.logitRows.slice(0, size.numLogitRows),
+    sumRows: inputs.sumRows.slice(0, size.sumTemperatures.length),
     scoreRows: inputs.scoreRows.slice(0, size.numScoreRows),
     scoreTokenIds: inputs.scoreTokenIds.slice(0, size.numScoreRows),
     hiddenRows: inputs.hiddenRows.slice(0, size.numHiddenRows),
@@ -109,6 +131,8 @@ function cutActivations(all: Activations, { numTokens, numScoreRows, numHiddenRo
     up: rows(all.up),
     output: all.output,
     logits: all.logits,
+    topLogits: all.topLogits,
+    segmentSums: all.segmentSums,
     logprobs: all.logprobs.slice(0, numScoreRows),
     hiddenStates: all.hiddenStates.slice(0, numHiddenRows),
   };

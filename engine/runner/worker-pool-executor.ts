@@ -9,12 +9,15 @@
 import { EngineClosedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
+import type { SummarySupport } from '../sampling/row-summary.ts';
 import type { Executor } from './executor.ts';
 import { downloadResult, uploadBatch } from './step-io.ts';
 import { type StepModel, stepSizeOf } from './step-program.ts';
 import type { StepWorkers } from './step-workers.ts';
+import { summarySupportOf } from './summary-support.ts';
 
 export class WorkerPoolExecutor implements Executor {
+  readonly summarySupport: SummarySupport;
   readonly #backend: KernelBackend;
   readonly #model: StepModel;
   readonly #workers: StepWorkers;
@@ -26,6 +29,7 @@ export class WorkerPoolExecutor implements Executor {
     this.#backend = backend;
     this.#model = model;
     this.#workers = workers;
+    this.summarySupport = summarySupportOf(backend, model.memory);
   }
 
   get numThreads(): number {

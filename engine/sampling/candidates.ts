@@ -72,6 +72,28 @@ export class Candidates {
     for (let place = 0; place < this.#size; place++) logits[place] = nanAsBanned(row[ids[place]!]!);
   }
 
+  /** Starts over with no candidate; `add` brings them in. */
+  clear(): void {
+    this.#size = 0;
+  }
+
+  /** One more candidate, of a higher id than all before. NaN becomes -Infinity. */
+  add(tokenId: number, logit: number): void {
+    this.ids[this.#size] = tokenId;
+    this.logits[this.#size] = nanAsBanned(logit);
+    this.#size += 1;
+  }
+
+  /** Keeps the candidates at these places, which ascend. */
+  keepPlaces(places: readonly number[]): void {
+    const { ids, logits } = this;
+    for (const [i, place] of places.entries()) {
+      ids[i] = ids[place]!;
+      logits[i] = logits[place]!;
+    }
+    this.#size = places.length;
+  }
+
   /** Keeps the `k` highest logits, the lower ids among equals. */
   keepTop(k: number): void {
     const { ids, logits } = this;

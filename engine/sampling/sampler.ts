@@ -7,11 +7,16 @@ import { InvalidArgumentError, NonFiniteLogitsError, ShapeError } from '../error
 import { Rng } from '../util/rng.ts';
 import { argmax } from './argmax.ts';
 import type { Candidates } from './candidates.ts';
+import { draw } from './draw.ts';
 import { LogProbabilities, type TokenLogprob } from './log-probabilities.ts';
 import type { LogitsProcessor } from './logits-processor.ts';
 import { buildProcessorChain, type ProcessorChain } from './processor-chain.ts';
 import { TopKProcessor } from './processors/top-k.ts';
+import { type RowSummary, type SummaryNeeds, type SummarySupport, sumsAt } from './row-summary.ts';
 import type { SamplingParams } from './sampling-params.ts';
+import { SummaryLogProbabilities } from './summary-log-probabilities.ts';
+import { SummarySampler } from './summary-sampler.ts';
+import { type SummaryStrategy, summaryNeedsOf, summaryStrategyOf } from './summary-strategy.ts';
 import type { TokenHistory } from './token-history.ts';
 
 export interface SamplerOptions {
@@ -41,6 +46,9 @@ export class Sampler {
   readonly seed: number;
   readonly #candidates: Candidates;
   readonly #chain: ProcessorChain;
+  /** Absent when only whole rows will do. */
+  readonly #strategy: SummaryStrategy | undefined;
+  readonly #summarySampler: SummarySampler | undefined;
   readonly #context: { history: TokenHistory; readonly rng: Rng };
 
   /** @throws InvalidArgumentError for a token id outside the vocabulary, or a seed that is none. */
@@ -52,17 +60,45 @@ export class Sampler {
     this.#candidates = candidates;
     this.#chain = buildProcessorChain(params, eogTokenIds, masks);
     this.#context = { history: NO_HISTORY, rng: Rng.fromSeed(seed, completionIndex) };
+    const strategy = summaryStrategyOf(this.#chain, params.temperature === 0);
+    this.#strategy = strategy;
+    if (strategy !== undefined) this.#summarySampler = new SummarySampler(strategy, params, this.#chain, candidates);
+  }
+
+  /** What `sampleFrom` must be told of a row; `undefined` when only the whole row will do. */
+  summaryNeeds(support: SummarySupport): SummaryNeeds | undefined {
+    if (this.#strategy === undefined) return undefined;
+    const { vocabSize } = this.#candidates;
+    return summaryNeedsOf(this.#strategy, { params: this.params, edits: this.#chain.edits, vocabSize }, support);
+  }
+
+  /** The next token of `history`: the one that `sample` would give for the whole row; `undefined` when the summary does not
+   * say. */
+  sampleFrom(summary: RowSummary, history: TokenHistory): SampledToken | undefined {
+    this.#context.history = history;
+    const tokenId = this.#summarySampler?.choose(summary, this.#context) ?? -1;
+    if (tokenId === -1) return undefined;
+    return this.params.logprobs ? this.#withLogprobs(tokenId, summary.row!, summary) : { tokenId };
   }
 
   /** The next token of `history`.
    * Shapes  logits [vocabSize], raw from the model; left as they are
-   * Errors  ShapeError; NonFiniteLogitsError when no token can be chosen */
-  sample(logits: Float32Array, history: TokenHistory): SampledToken {
+   * Errors  ShapeError; NonFiniteLogitsError when no token can be chosen
+   * @param summary  where log-probabilities are taken from if it is there, so that they are the same to the last bit
+   *   whether or not it said which token to choose */
+  sample(logits: Float32Array, history: TokenHistory, summary?: RowSummary): SampledToken {
     const { vocabSize } = this.#candidates;
     if (logits.length !== vocabSize) throw new ShapeError('sampling', `${vocabSize} logits`, `${logits.length}`);
     const tokenId = this.#choose(logits, history);
-    if (!this.params.logprobs) return { tokenId };
-    const logProbabilities = new LogProbabilities(logits);
+    return this.params.logprobs ? this.#withLogprobs(tokenId, logits, summary) : { tokenId };
+  }
+
+  #withLogprobs(tokenId: number, logits: Float32Array, summary: RowSummary | undefined): SampledToken {
+    const sums = summary === undefined ? undefined : sumsAt(summary, 1);
+    const logProbabilities =
+      sums === undefined || !Number.isFinite(sums.max)
+        ? new LogProbabilities(logits)
+        : new SummaryLogProbabilities(logits, summary!.top, sums);
     const topLogprobs = logProbabilities.top(this.params.topLogprobs);
     return { tokenId, logprob: logProbabilities.of(tokenId), topLogprobs };
   }
@@ -89,23 +125,6 @@ export class Sampler {
 }
 
 const NO_HISTORY: TokenHistory = { tokenIds: [], numTokens: 0, numPromptTokens: 0 };
-
-/** A place, each with its own probability: the first at which the running sum of probabilities exceeds a uniform
- * random number; -1 if every candidate is banned. One number is drawn for every token, however few candidates. */
-function draw(candidates: Candidates, rng: Rng): number {
-  candidates.softmax();
-  const { probs, size } = candidates;
-  const target = rng.nextFloat();
-  let sum = 0;
-  let last = -1;
-  for (let place = 0; place < size; place++) {
-    if (probs[place] === 0) continue;
-    sum += probs[place]!;
-    last = place;
-    if (target < sum) return place;
-  }
-  return last; // the sum may end just below 1
-}
 
 function nothingToChoose(logits: Float32Array): NonFiniteLogitsError {
   const numNaN = logits.reduce((count, logit) => count + Number(Number.isNaN(logit)), 0);

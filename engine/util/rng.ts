@@ -71,6 +71,11 @@ export class Rng {
     return scrambled;
   }
 
+  /** What `nextFloat` will return. */
+  peekFloat(): number {
+    return new Rng(this.snapshot()).nextFloat();
+  }
+
   /** A number from 0 up to but never 1, uniform over the multiples of 2^-53. Takes two words of the sequence. */
   nextFloat(): number {
     const high = this.nextUint32() >>> 5; // 27 bits

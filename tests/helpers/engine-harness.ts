@@ -187,6 +187,10 @@ class RecordingExecutor implements Executor {
     this.numThreads = loaded.executor.numThreads;
   }
 
+  get summarySupport(): Executor['summarySupport'] {
+    return this.#loaded.executor.summarySupport;
+  }
+
   get deviceLoss(): DeviceLostError | undefined {
     return this.#loaded.executor.deviceLoss;
   }
@@ -213,7 +217,9 @@ class RecordingExecutor implements Executor {
     const result = await this.#loaded.executor.execute(batch);
     const { vocabSize } = this.#loaded.model.config;
     for (const [i, { sequence, generatedIndex }] of owners.entries()) {
-      const row = result.logits.subarray(i * vocabSize, (i + 1) * vocabSize);
+      const row = result.seesLogits
+        ? result.logits.subarray(i * vocabSize, (i + 1) * vocabSize)
+        : await result.fetchLogits(i);
       const digests = this.#digests.get(sequence.id) ?? [];
       this.#digests.set(sequence.id, digests);
       digests[generatedIndex] = digestOf(row);

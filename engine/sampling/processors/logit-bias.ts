@@ -19,6 +19,10 @@ export class LogitBiasProcessor implements LogitsProcessor {
     this.#biases = biases;
   }
 
+  touchedTokens(): Iterable<number> {
+    return this.#biases.map(({ tokenId }) => tokenId);
+  }
+
   apply(candidates: Candidates): void {
     const { logits } = candidates;
     for (const { tokenId, bias } of this.#biases) {

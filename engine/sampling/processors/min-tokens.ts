@@ -14,6 +14,10 @@ export class MinTokensProcessor implements LogitsProcessor {
     this.#endTokenIds = endTokenIds;
   }
 
+  touchedTokens({ history }: ProcessorContext): Iterable<number> {
+    return numGeneratedTokens(history) < this.#minTokens ? this.#endTokenIds : [];
+  }
+
   apply(candidates: Candidates, context: ProcessorContext): void {
     if (numGeneratedTokens(context.history) >= this.#minTokens) return;
     for (const tokenId of this.#endTokenIds) {

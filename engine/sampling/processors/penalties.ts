@@ -34,10 +34,18 @@ export class PenaltiesProcessor implements LogitsProcessor {
     this.#penalties = penalties;
   }
 
+  *touchedTokens({ history }: ProcessorContext): Iterable<number> {
+    for (let i = this.#windowStart(history); i < history.numTokens; i++) yield history.tokenIds[i]!;
+  }
+
+  #windowStart({ numTokens }: TokenHistory): number {
+    const { lastN } = this.#penalties;
+    return lastN < 0 ? 0 : Math.max(0, numTokens - lastN);
+  }
+
   /** @throws InvalidArgumentError when the history holds an id outside the vocabulary. */
   apply(candidates: Candidates, { history }: ProcessorContext): void {
-    const { lastN } = this.#penalties;
-    const start = lastN < 0 ? 0 : Math.max(0, history.numTokens - lastN);
+    const start = this.#windowStart(history);
     checkTokenIds(history, start, candidates.vocabSize);
 
     // marks[id] = 2 * (times generated) + (1 if seen at all). The second walk applies each mark once and clears it.

@@ -11,15 +11,15 @@ import type { LogitsProcessor } from '../logits-processor.ts';
 
 export class TemperatureProcessor implements LogitsProcessor {
   readonly name = 'temperature';
-  readonly #temperature: number;
+  readonly temperature: number;
 
   constructor(temperature: number) {
-    this.#temperature = temperature;
+    this.temperature = temperature;
   }
 
   apply(candidates: Candidates): void {
     const { logits, size } = candidates;
-    const temperature = this.#temperature;
+    const { temperature } = this;
     if (temperature === 0) {
       const best = argmax(logits, size);
       for (let i = 0; i < size; i++) {

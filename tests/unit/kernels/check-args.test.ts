@@ -161,7 +161,12 @@ describe('checkArgs refuses a shape', () => {
       check('topLogits', { out: tensor('f32', 3, 5, 3) }),
       'expected out [R, K, 2], got [R, K, 3]',
     ],
-    ['softmaxSums', 'out', check('softmaxSums', { out: tensor('f32', 2, 2, 3) }), 'expected out [Q, 3, 3], got [2, 2, 3]'],
+    [
+      'softmaxSums',
+      'out',
+      check('softmaxSums', { out: tensor('f32', 2, 2, 3) }),
+      'expected out [Q, 3, 3], got [2, 2, 3]',
+    ],
     ['softmaxSums', 'temperatures', check('softmaxSums', { temperatures: [1] }), 'expected 2 temperatures, got 1'],
     ['topLogits', 'K', check('topLogits', { out: tensor('f32', 3, 9, 2) }), 'expected K up to V=8, got K=9'],
   ];
