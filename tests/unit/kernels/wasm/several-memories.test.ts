@@ -54,6 +54,10 @@ function batches(): ForwardBatch[] {
     seqLens: ints(18, 4),
     blockTables: ints(1, 2, 4, 0),
     logitRows: ints(17, 21),
+    numTop: 3,
+    sumRows: ints(1, 0),
+    sumTemperatures: [0.5, 1],
+    wantsLogits: true,
     scoreRows: range(0, 10),
     scoreTokenIds: range(41, 51),
     hiddenRows: ints(2, 19),
@@ -70,6 +74,10 @@ function batches(): ForwardBatch[] {
     seqLens: ints(19, 5),
     blockTables: ints(1, 3, 4, 0),
     logitRows: ints(0, 1),
+    numTop: 1,
+    sumRows: none,
+    sumTemperatures: [],
+    wantsLogits: true,
     scoreRows: none,
     scoreTokenIds: none,
     hiddenRows: none,
@@ -80,7 +88,7 @@ function batches(): ForwardBatch[] {
 
 interface Outcome {
   readonly numMemories: number;
-  readonly results: readonly StepResult[];
+  readonly results: readonly Omit<StepResult, 'seesLogits' | 'fetchLogits'>[];
   readonly firstPage: Uint8Array;
 }
 
@@ -98,10 +106,17 @@ async function run(path: string, maxHeapBytes: number | undefined, numThreads: n
     const { memory } = allocateModelMemory(backend, model.config, MEMORY);
     const executor = createExecutor(backend, { ...model, memory }, workers);
     await executor.start();
-    const results: StepResult[] = [];
+    const results: Outcome['results'][number][] = [];
     for (const batch of batches()) {
-      const { logits, logprobs, hiddenStates } = await executor.execute(batch);
-      results.push({ logits: logits.slice(), logprobs: logprobs.slice(), hiddenStates: hiddenStates.slice() });
+      const result = await executor.execute(batch);
+      // A result lies where the next step writes to.
+      results.push({
+        logits: result.logits.slice(),
+        topLogits: result.topLogits.slice(),
+        segmentSums: result.segmentSums.slice(),
+        logprobs: result.logprobs.slice(),
+        hiddenStates: result.hiddenStates.slice(),
+      });
     }
     const firstPage = new Uint8Array(1000);
     await backend.readBytes(memory.kvCache.at(-1)!.keys, 0, firstPage);
