@@ -4,7 +4,16 @@ import type { Tensor } from '../../engine/tensor/tensor.ts';
 import { ATTENTION_CASES } from './attention-cases.ts';
 import { type CaseFactory, freeAll, ints, randomFloats, randomWeight } from './case-inputs.ts';
 
-const PEAK_OF = { q8_0: 'dotI16', q4_0: 'dotI8', f32: 'f32', f16: 'f32', bf16: 'f32' } as const;
+const PEAK_OF = {
+  q8_0: 'dotI16',
+  q4_0: 'dotI8',
+  q4_k: 'dotI8',
+  q5_k: 'dotI8',
+  q6_k: 'dotI8',
+  f32: 'f32',
+  f16: 'f32',
+  bf16: 'f32',
+} as const;
 type Weight = keyof typeof PEAK_OF;
 const WEIGHTS = Object.keys(PEAK_OF) as Weight[];
 

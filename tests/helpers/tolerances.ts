@@ -41,8 +41,8 @@ const TOLERANCES_OF_BACKEND: Readonly<Record<string, { readonly [Name in OpName]
     wasm: {
       // Activations are rounded to whole levels, as in llama.cpp. Uniform random values have a rounding error of
       // 1 / (sqrt(12) * levels), against a root mean square of 1 / sqrt(3): 1 / (2 * levels) of it, or 0.4 % for the
-      // 127 levels that meet q4_0 and 0.0015 % for the 32767 that meet q8_0. Six standard deviations of that.
-      matmul: { q4_0: 2.5e-2, q8_0: 1e-4 },
+      // 127 levels that meet q4_0 and K-quants and 0.0015 % for the 32767 that meet q8_0. Six standard deviations of that.
+      matmul: { q4_0: 2.5e-2, q4_k: 2.5e-2, q5_k: 2.5e-2, q6_k: 2.5e-2, q8_0: 1e-4 },
     },
   };
 

@@ -8,11 +8,14 @@ import { findAbove } from './generators/find-above.ts';
 import { layerNorm } from './generators/layer-norm.ts';
 import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
 import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
+import { matmulQ4K, matmulQ5K, matmulQ6K } from './generators/matmul-k-quants.ts';
 import { matmulQ4 } from './generators/matmul-q4-0.ts';
 import { matmulQ8 } from './generators/matmul-q8-0.ts';
 import { matmulTile, type TileShape } from './generators/matmul-tile.ts';
 import { quantizeToI8, quantizeToI16, spreadFloats } from './generators/pack-activations.ts';
+import { packQ4KRow, packQ5KRow, packQ6KRow } from './generators/pack-k-quants.ts';
 import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './generators/pack-weights.ts';
+import { quantizeToK } from './generators/quantize-k.ts';
 import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
 import { ROW_FORMATS } from './generators/row-formats.ts';
@@ -38,14 +41,19 @@ export type Kernel = (...args: number[]) => number;
 export type Kernels = Readonly<Record<string, Kernel>>;
 
 export function kernelFunctions(features: Features): readonly FunctionBuilder[] {
-  const formats = [matmulQ8, matmulQ4, matmulF32, matmulF16, matmulBf16];
+  const formats = [matmulQ8, matmulQ4, matmulQ4K, matmulQ5K, matmulQ6K, matmulF32, matmulF16, matmulBf16];
   return [
     ...formats.flatMap((format) => TILE_SHAPES.map((shape) => matmulTile(format, shape, features))),
     quantizeToI16(),
     quantizeToI8(),
+    quantizeToK(32),
+    quantizeToK(16),
     spreadFloats(),
     packQ8Row(),
     packQ4Row(),
+    packQ4KRow(),
+    packQ5KRow(),
+    packQ6KRow(),
     packF16Row(),
     packBf16Row(),
     packF32Row(),

@@ -10,7 +10,7 @@ import { type Machine, newMachine } from './machine.ts';
 import { runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
-import { packedFormat } from './packing/packed-format.ts';
+import { packedFormat } from './packing/format-registry.ts';
 import { WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 

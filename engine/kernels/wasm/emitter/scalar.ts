@@ -50,6 +50,7 @@ export const i32 = {
   select: (ifTrue: I32, ifFalse: I32, condition: I32): I32 =>
     expression('i32', ifTrue.code, ifFalse.code, condition.code, 0x1b),
   load: load('i32', 0x28),
+  load8U: load('i32', 0x2d),
   load16U: load('i32', 0x2f),
   store: store<'i32'>(0x36),
   store8: store<'i32'>(0x3a),

@@ -76,6 +76,8 @@ export const i16x8 = {
   splat: (value: number): V128 => constant(new Int16Array(8).fill(value)),
   /** Loads 8 bytes and widens each to a signed lane. */
   load8x8S: load(1),
+  /** Loads 8 bytes and widens each to an unsigned lane. */
+  load8x8U: load(2),
   add: binary(142),
   mul: binary(149),
   shl: shift(139),

@@ -4,7 +4,7 @@
  *
  * A block of zeros gets the scale 0 and the levels 0 (0 / 0 is NaN, and `trunc_sat` makes that 0). A NaN or an infinity
  * makes the scale NaN or infinite and through it every output of the row, as it should. */
-import type { Local, Statement, V128 } from '../emitter/code.ts';
+import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
@@ -12,7 +12,6 @@ import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { HALF_PRESCALE } from './half-floats.ts';
 
 const BLOCK_BYTES = 32 * 4;
-const VECTORS = [0, 1, 2, 3, 4, 5, 6, 7];
 
 /** (x, levels, scale, recordBytes, numBlocks) -> (): 16-bit levels. */
 export function quantizeToI16(): FunctionBuilder {
@@ -55,15 +54,10 @@ function blockQuantizer(fn: FunctionBuilder, maxLevel: number, more: readonly st
   const params = new Map(names.map((name) => [name, fn.param('i32')]));
   const param = (name: string): Local<'i32'> => params.get(name)!;
   const x = param('x');
-  const largest = fn.local('v128');
-  const swapped = fn.local('v128');
   const inverse = fn.local('v128');
   const max = fn.local('f32');
-  const magnitude = (i: number) => f32x4.abs(v128.load(x, i * 16));
   const body: Statement[] = [
-    largest.set(VECTORS.slice(1).reduce<V128>((most, i) => f32x4.max(most, magnitude(i)), magnitude(0))),
-    swapped.set(f32x4.max(largest, v128.shuffle(largest, largest, SWAP_HALVES))),
-    max.set(f32.max(f32x4.extractLane(swapped, 0), f32x4.extractLane(swapped, 1))),
+    ...largestMagnitude(fn, x, BLOCK_BYTES / 16, max),
     f32.store(param('scale'), f32.mul(max, f32.const(HALF_PRESCALE / maxLevel))),
     inverse.set(f32x4.splat(f32.div(f32.const(maxLevel), max))),
   ];
@@ -76,7 +70,28 @@ function blockQuantizer(fn: FunctionBuilder, maxLevel: number, more: readonly st
 
 const SWAP_HALVES = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
-function toLevels(inverse: V128, x: Local<'i32'>, vector: number): V128 {
+/** The largest |x| of `numVectors` vectors to `max`; NaN when there is one among them. Patterns of magnitudes are ordered
+ * as whole numbers, NaN above infinity, and those have a maximum of one instruction where floats need many. */
+export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number, max: Local<'f32'>): Statement[] {
+  const most = fn.locals('v128', 4);
+  const swapped = fn.local('v128');
+  const magnitude = (i: number): V128 => v128.and(v128.load(x, i * 16), fn.constant(i32x4.splat(0x7fffffff)));
+  const code: Statement[] = [];
+  for (let i = 0; i < numVectors; i++) {
+    const chain = most[i % 4]!;
+    code.push(chain.set(i < 4 ? magnitude(i) : i32x4.maxS(chain, magnitude(i))));
+  }
+  const [a, b, c, d] = most as [Local<'v128'>, Local<'v128'>, Local<'v128'>, Local<'v128'>];
+  return [
+    ...code,
+    a.set(i32x4.maxS(i32x4.maxS(a, b), i32x4.maxS(c, d))),
+    swapped.set(i32x4.maxS(a, v128.shuffle(a, a, SWAP_HALVES))),
+    max.set(f32.max(f32x4.extractLane(swapped, 0), f32x4.extractLane(swapped, 1))),
+  ];
+}
+
+/** Vector `vector` of the values at `x` as levels. */
+export function toLevels(inverse: V128, x: Local<'i32'>, vector: number): V128 {
   return i32x4.truncSatF32x4S(f32x4.nearest(f32x4.mul(v128.load(x, vector * 16), inverse)));
 }
 

@@ -57,7 +57,9 @@ function packBlocks(
   return fn;
 }
 
-const isNotFinite = (bits: Local<'i32'>) => i32.eq(i32.and(bits, i32.const(F16_EXPONENT)), i32.const(F16_EXPONENT));
+/** Whether an f16 is infinite or NaN. */
+export const isNotFinite = (bits: Local<'i32'>) =>
+  i32.eq(i32.and(bits, i32.const(F16_EXPONENT)), i32.const(F16_EXPONENT));
 
 /** (source, target, count) -> i32: `count` f16 values, 16 bytes apart. */
 export function packF16Row(): FunctionBuilder {

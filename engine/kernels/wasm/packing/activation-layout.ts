@@ -3,6 +3,8 @@
  *
  *   Q8_0   | token 0: 32 levels i16 | token 1 | ... | scales f32, one per token |
  *   Q4_0   | token 0: 32 levels i8  | token 1 | ... | scales f32 | 8 * sum of levels, i32 |
+ *   K32    | token 0: 256 levels i8 | token 1 | ... | scales f32 | 8 sums of 32 levels per token, i16, negated |
+ *   K16    | token 0: 256 levels i8 | token 1 | ... | scales f32 | 16 sums of 16 levels per token, i16, times -16 |
  *   float  | k 0: token 0, token 1, ... | k 1 | k 2 | k 3 |   f32
  *
  * x = scale * level / HALF_PRESCALE: the prescale for the weights' f16 scales (generators/half-floats.ts). */
@@ -15,10 +17,16 @@ export interface ActivationLayout {
   readonly levelBytes: number;
   /** Bytes of a record for each token in it. */
   readonly bytesPerToken: number;
+  /** Bytes of a token's sums in a record, where there are any. */
+  readonly sumBytes?: number;
 }
 
 export const Q8_ACTIVATIONS: ActivationLayout = { levelBytes: 64, bytesPerToken: 64 + 4 };
-export const Q4_ACTIVATIONS: ActivationLayout = { levelBytes: 32, bytesPerToken: 32 + 4 + 4 };
+export const Q4_ACTIVATIONS: ActivationLayout = { levelBytes: 32, bytesPerToken: 32 + 4 + 4, sumBytes: 4 };
+/** For Q4_K and Q5_K. The sums meet the minima, which are subtracted. */
+export const K32_ACTIVATIONS: ActivationLayout = { levelBytes: 256, bytesPerToken: 256 + 4 + 16, sumBytes: 16 };
+/** For Q6_K, whose levels are 32 too large: sums times 16 just fit in 16 bits, and the kernel doubles the scales. */
+export const K16_ACTIVATIONS: ActivationLayout = { levelBytes: 256, bytesPerToken: 256 + 4 + 32, sumBytes: 32 };
 export const FLOAT_ACTIVATIONS: ActivationLayout = { levelBytes: 16, bytesPerToken: 16 };
 
 /** Where in a record of `tokens` tokens the scale of token m lies. */
@@ -26,7 +34,7 @@ export function activationScaleOffset({ levelBytes }: ActivationLayout, tokens: 
   return tokens * levelBytes + m * 4;
 }
 
-/** Where in a record of `tokens` tokens 8 times the sum of token m's levels lies. */
-export function activationSumOffset({ levelBytes }: ActivationLayout, tokens: number, m: number): number {
-  return tokens * (levelBytes + 4) + m * 4;
+/** Where in a record of `tokens` tokens the sums of token m lie. */
+export function activationSumOffset({ levelBytes, sumBytes = 0 }: ActivationLayout, tokens: number, m: number): number {
+  return tokens * (levelBytes + 4) + m * sumBytes;
 }

@@ -4,7 +4,8 @@ import { checkShape, type Shape } from '../../../tensor/shape.ts';
 import { byteLengthOf } from '../../../tensor/storage.ts';
 import { fitsActivationArea } from '../ops/matmul.ts';
 import type { Packing } from '../wasm-buffer.ts';
-import { packedByteLength, packedFormat } from './packed-format.ts';
+import { packedFormat } from './format-registry.ts';
+import { packedByteLength } from './packed-format.ts';
 
 /** How a weight of this shape is packed: matrices of formats with kernels, unless their rows are too long. */
 export function packingFor(dtype: FloatDType, shape: Shape): Packing | undefined {

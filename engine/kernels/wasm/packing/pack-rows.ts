@@ -1,7 +1,8 @@
 /** Packs rows that lie in memory as in the file. A job is plain data: it can be done on any thread. */
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import type { Machine } from '../machine.ts';
-import { groupBytes, packedFormat } from './packed-format.ts';
+import { packedFormat } from './format-registry.ts';
+import { groupBytes } from './packed-format.ts';
 
 export interface PackJob {
   /** Which memory all addresses are of. */

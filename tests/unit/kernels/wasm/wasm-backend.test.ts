@@ -4,10 +4,17 @@ import { probeWasm } from '../../../../engine/kernels/wasm/probe-wasm.ts';
 import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
 import type { FloatDType } from '../../../../engine/tensor/dtype.ts';
 import { dequantize } from '../../../../engine/tensor/quant/codec.ts';
+import { quantFormat } from '../../../../engine/tensor/quant/quant-registry.ts';
 import type { Tensor } from '../../../../engine/tensor/tensor.ts';
 import { randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
 
-const PACKED = ['q8_0', 'q4_0', 'f32', 'f16', 'bf16'] as const;
+const PACKED = ['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k', 'f32', 'f16', 'bf16'] as const;
+/** Packed scales of these take whole bytes where the file has 6 bits: bytes of a packed block and of a stored one. */
+const GROWTH: Partial<Record<FloatDType, number>> = { q4_k: 1184 / 1152, q5_k: 1440 / 1408 };
+
+const QUANTIZED = ['q8_0', 'q4_0', 'q4_k', 'q5_k', 'q6_k'] as const;
+/** Where in a block the f16 factors lie. */
+const FACTORS = { q8_0: [0], q4_0: [0], q4_k: [0, 2], q5_k: [0, 2], q6_k: [208] } as const;
 
 describe('WasmBackend', () => {
   const backend = new WasmBackend();
@@ -33,13 +40,15 @@ describe('WasmBackend', () => {
   });
 
   it.each(PACKED)(
-    'packs %s at the size of the file, rows filled up to 8, and reads it back bit for bit',
+    'packs %s at the size of the file (or what its layout says), rows filled up to 8, and reads it back bit for bit',
     async (dtype) => {
-      const [numRows, rowLength] = [11, 64];
+      const [numRows, rowLength] = [11, 512];
       const bytes = randomWeightBytes(dtype, 1, numRows * rowLength);
       const before = backend.memoryUsage();
       const weight = await load(dtype, [numRows, rowLength], bytes);
-      expect(backend.memoryUsage().weights - before.weights).toBe((bytes.length / 11) * 16);
+      expect(backend.memoryUsage().weights - before.weights).toBeCloseTo(
+        (bytes.length / 11) * 16 * (GROWTH[dtype] ?? 1),
+      );
       expect(backend.memoryUsage().scratch).toBe(before.scratch);
       const out = backend.allocate('f32', [numRows, rowLength], 'scratch');
       backend.embed({ tokenIds: ints(Array.from({ length: numRows }, (_, i) => i)), weight, out });
@@ -53,7 +62,7 @@ describe('WasmBackend', () => {
   it('runs formats with kernels natively and leaves the others to the reference', async () => {
     const x = floats([1, 256], randomValues(1, 256));
     const out = backend.allocate('f32', [1, 8], 'scratch');
-    for (const dtype of [...PACKED, 'q4_k', 'iq4_xs'] as const) {
+    for (const dtype of [...PACKED, 'q2_k', 'iq4_xs'] as const) {
       const weight = await load(dtype, [8, 256], randomWeightBytes(dtype, 1, 8 * 256));
       expect(backend.isNative('matmul', { x, weight, out }), dtype).toBe((PACKED as readonly string[]).includes(dtype));
       backend.free(weight);
@@ -71,17 +80,40 @@ describe('WasmBackend', () => {
 
   it('passes NaN and infinities in activations on, in every format', async () => {
     for (const dtype of PACKED) {
-      const weight = await load(dtype, [9, 64], randomWeightBytes(dtype, 1, 9 * 64));
-      const values = randomValues(2, 3 * 64);
+      const K = 256;
+      const weight = await load(dtype, [9, K], randomWeightBytes(dtype, 1, 9 * K));
+      const values = randomValues(2, 3 * K);
       values[10] = Number.NaN;
-      values[64 + 40] = Infinity;
+      values[K + 40] = Infinity;
       const out = backend.allocate('f32', [3, 9], 'scratch');
-      backend.matmul({ x: floats([3, 64], values), weight, out });
+      backend.matmul({ x: floats([3, K], values), weight, out });
       const results = await backend.download(out);
       expect(results.subarray(0, 18).some(Number.isFinite), dtype).toBe(false);
       expect(results.subarray(18).every(Number.isFinite), dtype).toBe(true);
     }
   });
+
+  it.each(QUANTIZED)(
+    'has room for the largest levels and scales of %s, with all activations at their largest',
+    async (dtype) => {
+      const K = 256;
+      const { bytesPerBlock, blockSize } = quantFormat(dtype);
+      for (const filling of [0xff, 0x80, 0x7f, 0x00]) {
+        const row = new Uint8Array((K / blockSize) * bytesPerBlock).fill(filling);
+        for (let block = 0; block < row.length; block += bytesPerBlock) {
+          for (const at of FACTORS[dtype]) row.set([0x00, 0x3c], block + at); // 1 as f16
+        }
+        const expected = dequantize(dtype, row, K).reduce((sum, value) => sum + value, 0);
+        const weight = await load(dtype, [1, K], row);
+        const out = backend.allocate('f32', [2, 1], 'scratch');
+        const x = Float32Array.from({ length: 2 * K }, (_, i) => (i < K ? 1 : -1));
+        backend.matmul({ x: floats([2, K], x), weight, out });
+        const [plus, minus] = await backend.download(out);
+        expect(Math.abs(plus! - expected), `${filling}`).toBeLessThanOrEqual(1e-5 * Math.abs(expected));
+        expect(minus! + plus!).toBe(0);
+      }
+    },
+  );
 
   it('does not mind activations of any finite size, or none at all', async () => {
     for (const dtype of ['q8_0', 'q4_0', 'f16'] as const) {
@@ -145,9 +177,9 @@ describe('WasmBackend', () => {
     const results: Float32Array[] = [];
     for (const of of [backend, plain]) {
       for (const dtype of PACKED) {
-        const weight = await load(dtype, [40, 96], randomWeightBytes(dtype, 6, 40 * 96), of);
+        const weight = await load(dtype, [40, 768], randomWeightBytes(dtype, 6, 40 * 768), of);
         const out = of.allocate('f32', [7, 40], 'scratch');
-        of.matmul({ x: floats([7, 96], randomValues(7, 7 * 96), of), weight, out });
+        of.matmul({ x: floats([7, 768], randomValues(7, 7 * 768), of), weight, out });
         results.push(await of.download(out));
       }
     }

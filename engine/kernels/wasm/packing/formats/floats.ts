@@ -1,0 +1,52 @@
+/** F32, F16 and BF16: nothing but elements. */
+import type { FloatDType } from '../../../../tensor/dtype.ts';
+import { readF16 } from '../../../../tensor/float16.ts';
+import { HALF_PRESCALE } from '../../generators/half-floats.ts';
+import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
+import { FLOAT_ACTIVATIONS } from '../activation-layout.ts';
+import type { PackedFormat } from '../packed-format.ts';
+import { F32_RECORD, type FloatRecord, HALF_RECORD } from '../record-layout.ts';
+
+export const f32 = floatFormat('f32', F32_RECORD, 1, (bytes, start, out, outStart, count) => {
+  const [from, to] = [new Int32Array(bytes.buffer, bytes.byteOffset + start), bitsOf(out)];
+  for (let k = 0; k < count; k++) to[outStart + k] = from[k * GROUP_ROWS]!;
+});
+
+export const f16 = floatFormat('f16', HALF_RECORD, HALF_PRESCALE, (bytes, start, out, outStart, count) => {
+  for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) out[outStart + k] = readF16(bytes, at);
+});
+
+export const bf16 = floatFormat('bf16', HALF_RECORD, 1, (bytes, start, out, outStart, count) => {
+  const to = bitsOf(out);
+  for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) {
+    to[outStart + k] = (bytes[at]! << 16) | (bytes[at + 1]! << 24);
+  }
+});
+
+/** @param readStrided  widens `count` elements, one of every 8 from byte `start` on, into `out` from `outStart` */
+function floatFormat(
+  dtype: FloatDType,
+  record: FloatRecord,
+  prescale: number,
+  readStrided: (bytes: Uint8Array, start: number, out: Float32Array, outStart: number, count: number) => void,
+): PackedFormat {
+  const size = record.bytesPerElement;
+  return {
+    dtype,
+    record,
+    activations: FLOAT_ACTIVATIONS,
+    packRow: (kernels, source, group, row, rowLength) =>
+      kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
+    readRow: (bytes, group, row, out, outStart, rowLength) =>
+      readStrided(bytes, group + row * size, out, outStart, rowLength),
+    packActivations({ kernels, memory }, { x, numValues, record: start, count, tokens, token }) {
+      const first = start + token * 4;
+      const numHere = Math.min(count * record.blockK, numValues);
+      kernels.spread_f32!(x, first, tokens * 4, numHere, prescale);
+      // Past K the weights are zeros, but 0 times what was left there may be NaN.
+      for (let k = numHere; k < count * record.blockK; k++) memory.floats[first / 4 + k * tokens] = 0;
+    },
+  };
+}
+
+const bitsOf = (values: Float32Array): Int32Array => new Int32Array(values.buffer, values.byteOffset, values.length);

@@ -1,0 +1,68 @@
+/** Q4_K, Q5_K and Q6_K: super-blocks of 256 in sub-blocks with whole-number scales. */
+import { readF16 } from '../../../../tensor/float16.ts';
+import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
+import { activationScaleOffset, activationSumOffset } from '../activation-layout.ts';
+import type { PackedFormat } from '../packed-format.ts';
+import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../record-layout.ts';
+
+export const q4_k = kFormat(Q4_K_RECORD);
+export const q5_k = kFormat(Q5_K_RECORD);
+export const q6_k = kFormat(Q6_K_RECORD);
+
+function kFormat(record: KRecord): PackedFormat {
+  const { dtype, activations } = record;
+  return {
+    dtype,
+    record,
+    activations,
+    packRow: (kernels, source, group, row, rowLength) =>
+      kernels[`pack_${dtype}`]!(source, group, row, rowLength / record.blockK) === 0,
+    readRow(bytes, group, row, out, outStart, rowLength) {
+      for (let k = 0, start = group; k < rowLength; k += record.blockK, start += record.byteLength) {
+        readSuperBlock(record, bytes, start, row, out, outStart + k);
+      }
+    },
+    packActivations({ kernels }, { x, record: tile, count, tokens, token }) {
+      const levels = tile + token * activations.levelBytes;
+      const scale = tile + activationScaleOffset(activations, tokens, token);
+      const sums = tile + activationSumOffset(activations, tokens, token);
+      kernels[`quantize_k${record.subBlockK}`]!(x, levels, scale, tokens * activations.bytesPerToken, count, sums);
+    },
+  };
+}
+
+function readSuperBlock(
+  record: KRecord,
+  bytes: Uint8Array,
+  start: number,
+  row: number,
+  out: Float32Array,
+  outStart: number,
+): void {
+  const { subBlockK, pairBytes, scalesOffset, minsOffset } = record;
+  const factor = readF16(bytes, start + record.factorsOffset + 2 * row);
+  const minFactor =
+    minsOffset === undefined ? 0 : readF16(bytes, start + record.factorsOffset + 2 * (GROUP_ROWS + row));
+  for (let sub = 0; sub < record.blockK / subBlockK; sub++) {
+    const pair = start + (sub >> 1) * pairBytes;
+    const byteOfPair = 2 * row + (sub & 1);
+    const stored = bytes[pair + scalesOffset + byteOfPair]!;
+    const scale = factor * (record.hasSignedScales ? (stored << 24) >> 24 : stored);
+    const min = minsOffset === undefined ? 0 : minFactor * bytes[pair + minsOffset + byteOfPair]!;
+    for (let k = 0; k < subBlockK; k++) {
+      const level = levelAt(record, bytes, pair, sub & 1, row, k);
+      out[outStart + sub * subBlockK + k] = scale * (level - record.levelOffset) - min;
+    }
+  }
+}
+
+/** Element `k` of a row's sub-block `sub` (0 or 1) of a pair. */
+function levelAt(record: KRecord, bytes: Uint8Array, pair: number, sub: number, row: number, k: number): number {
+  const quad = k >> 2;
+  const byteOfRow = 4 * row + (k & 3);
+  const chunk = pair + sub * record.lowBytes + (quad >> 1) * 32;
+  const low = (bytes[chunk + byteOfRow]! >> (4 * (quad & 1))) & 15;
+  if (record.highBits === 0) return low;
+  const high = bytes[pair + record.highOffset + sub * 32 + byteOfRow]! >> (record.highBits * quad);
+  return low | ((high & ((1 << record.highBits) - 1)) << 4);
+}

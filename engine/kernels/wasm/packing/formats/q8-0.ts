@@ -1,0 +1,27 @@
+/** Q8_0: 32 signed bytes and one f16 scale per block of a row. */
+import { readF16 } from '../../../../tensor/float16.ts';
+import { activationScaleOffset, Q8_ACTIVATIONS } from '../activation-layout.ts';
+import type { PackedFormat } from '../packed-format.ts';
+import { Q8_RECORD } from '../record-layout.ts';
+
+export const q8_0: PackedFormat = {
+  dtype: 'q8_0',
+  record: Q8_RECORD,
+  activations: Q8_ACTIVATIONS,
+  packRow: (kernels, source, group, row, rowLength) =>
+    kernels.pack_q8_0!(source, group + 2 * row, group + Q8_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
+  readRow(bytes, group, row, out, outStart, rowLength) {
+    for (let k = 0, record = group; k < rowLength; k += 32, record += Q8_RECORD.byteLength) {
+      const scale = readF16(bytes, record + Q8_RECORD.scalesOffset + 2 * row);
+      for (let j = 0; j < 32; j++) {
+        const level = bytes[record + (j >> 1) * Q8_RECORD.bytesPerChunk + 2 * row + (j & 1)]!;
+        out[outStart + k + j] = ((level << 24) >> 24) * scale;
+      }
+    }
+  },
+  packActivations({ kernels }, { x, record, count, tokens, token }) {
+    const levels = record + token * Q8_ACTIVATIONS.levelBytes;
+    const scale = record + activationScaleOffset(Q8_ACTIVATIONS, tokens, token);
+    kernels.quantize_i16!(x, levels, scale, tokens * Q8_ACTIVATIONS.bytesPerToken, count);
+  },
+};
