@@ -11,7 +11,7 @@ import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
 import { matmulQ4K, matmulQ5K, matmulQ6K } from './generators/matmul-k-quants.ts';
 import { matmulQ4 } from './generators/matmul-q4-0.ts';
 import { matmulQ8 } from './generators/matmul-q8-0.ts';
-import { matmulTile, type TileShape } from './generators/matmul-tile.ts';
+import { matmulTile, type TileFormat, type TileShape } from './generators/matmul-tile.ts';
 import { quantizeToI8, quantizeToI16, spreadFloats } from './generators/pack-activations.ts';
 import { packQ4KRow, packQ5KRow, packQ6KRow } from './generators/pack-k-quants.ts';
 import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './generators/pack-weights.ts';
@@ -23,16 +23,17 @@ import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
 import { storeLaneF16, storeLaneF32, storeLaneQ8, storeRowF16, storeRowQ8 } from './generators/store-kv.ts';
 import { widenRows, widenStripF16, widenStripQ8 } from './generators/widen-kv.ts';
 import { TILE_TOKENS } from './packing/activation-layout.ts';
+import { packedFormat } from './packing/format-registry.ts';
 
 import { type WasmMemory, type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 
-/** Every tile of 1 to 4 tokens, by one group of weight rows and by two. */
-export const TILE_SHAPES: readonly TileShape[] = Array.from({ length: TILE_TOKENS }, (_, i) => i + 1).flatMap(
-  (tokens) => [
-    { tokens, groups: 1 },
-    { tokens, groups: 2 },
-  ],
-);
+/** Every tile of 1 to 4 tokens, by one group of weight rows and by two where the format has such kernels. */
+function tileShapes(format: TileFormat): TileShape[] {
+  const hasPairs = packedFormat(format.name)!.pairs !== 'never';
+  return Array.from({ length: TILE_TOKENS }, (_, i) => i + 1).flatMap((tokens) =>
+    (hasPairs ? ([1, 2] as const) : ([1] as const)).map((groups) => ({ tokens, groups })),
+  );
+}
 
 /** A kernel: takes addresses, counts and scales as its generator says. */
 export type Kernel = (...args: number[]) => number;
@@ -43,7 +44,7 @@ export type Kernels = Readonly<Record<string, Kernel>>;
 export function kernelFunctions(features: Features): readonly FunctionBuilder[] {
   const formats = [matmulQ8, matmulQ4, matmulQ4K, matmulQ5K, matmulQ6K, matmulF32, matmulF16, matmulBf16];
   return [
-    ...formats.flatMap((format) => TILE_SHAPES.map((shape) => matmulTile(format, shape, features))),
+    ...formats.flatMap((format) => tileShapes(format).map((shape) => matmulTile(format, shape, features))),
     quantizeToI16(),
     quantizeToI8(),
     quantizeToK(32),

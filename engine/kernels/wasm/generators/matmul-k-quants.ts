@@ -89,10 +89,10 @@ class KRecordCode {
 
   /** Rows 4h to 4h + 3 of half h, each with the scales of both sub-blocks. */
   #loadScales(pair: number): void {
-    const { pairBytes, scalesOffset, hasSignedScales } = this.#record;
+    const { pairBytes, hasSignedScales } = this.#record;
     const load = hasSignedScales ? i16x8.load8x8S : i16x8.load8x8U;
     for (const h of this.#halves) {
-      const byteOffset = pair * pairBytes + scalesOffset + (h % 2) * 8;
+      const byteOffset = pair * pairBytes + (h % 2) * 8;
       this.#code.push(this.#pairScales[h]!.set(load(this.#tile.weightOf(h), byteOffset)));
     }
   }
@@ -112,11 +112,11 @@ class KRecordCode {
   }
 
   #subBlock(pair: number, sub: 0 | 1): void {
-    const { subBlockK, pairBytes, lowBytes, highBits, highOffset } = this.#record;
+    const { subBlockK, pairBytes, highBits, highOffsets, lowOffsets } = this.#record;
     const code = this.#code;
     if (highBits > 0) {
       for (const h of this.#halves) {
-        const byteOffset = pair * pairBytes + highOffset + sub * 32 + (h % 2) * 16;
+        const byteOffset = pair * pairBytes + highOffsets[sub] + (h % 2) * 16;
         code.push(this.#high[h]!.set(v128.load(this.#tile.weightOf(h), byteOffset)));
       }
     }
@@ -124,7 +124,7 @@ class KRecordCode {
     for (let quad = 0; quad < subBlockK / 4; quad++) {
       if (quad % 2 === 0) {
         for (const h of this.#halves) {
-          const byteOffset = pair * pairBytes + sub * lowBytes + (quad >> 1) * 32 + (h % 2) * 16;
+          const byteOffset = pair * pairBytes + lowOffsets[sub] + (quad >> 1) * 32 + (h % 2) * 16;
           code.push(this.#bytes[h]!.set(v128.load(this.#tile.weightOf(h), byteOffset)));
         }
       }

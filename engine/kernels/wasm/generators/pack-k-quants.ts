@@ -100,7 +100,7 @@ function packKRow(record: KRecord, from: Source): FunctionBuilder {
       numBlocks,
       ...moveLevels(record, from, source, words),
       ...from.scales(source, (sub, value, isMin) => {
-        const start = isMin ? record.minsOffset! : record.scalesOffset;
+        const start = isMin ? record.minsOffset! : 0;
         return i32.store8(halves, value, (sub >> 1) * record.pairBytes + start + (sub & 1));
       }),
       ...moveFactors,
@@ -114,14 +114,14 @@ function packKRow(record: KRecord, from: Source): FunctionBuilder {
 }
 
 function moveLevels(record: KRecord, from: Source, source: I32, words: Local<'i32'>): Statement[] {
-  const { blockK, subBlockK, pairBytes, lowBytes, highOffset, highBits } = record;
+  const { blockK, subBlockK, pairBytes, lowOffsets, highOffsets, highBits } = record;
   const numQuads = subBlockK / 4;
   const code: Statement[] = [];
   for (let sub = 0; sub < blockK / subBlockK; sub++) {
     const pair = (sub >> 1) * pairBytes;
     for (let quad = 0; quad < numQuads; quad += 2) {
       const both = i32.or(from.low(source, sub, quad), up(from.low(source, sub, quad + 1), 4));
-      code.push(i32.store(words, both, pair + (sub & 1) * lowBytes + (quad >> 1) * 32));
+      code.push(i32.store(words, both, pair + lowOffsets[sub & 1]! + (quad >> 1) * 32));
     }
     if (from.high === undefined) continue;
     const fields = Array.from({ length: numQuads }, (_, quad) => up(from.high!(source, sub, quad), highBits * quad));
@@ -129,7 +129,7 @@ function moveLevels(record: KRecord, from: Source, source: I32, words: Local<'i3
       i32.store(
         words,
         fields.reduce((a, b) => i32.or(a, b)),
-        pair + highOffset + (sub & 1) * 32,
+        pair + highOffsets[sub & 1]!,
       ),
     );
   }

@@ -160,13 +160,15 @@ interface Tile {
   readonly outStride: number;
 }
 
+/** The first tile of a panel reads its weights from memory; the next ones find them in the cache. */
 function multiplyTile({ kernels, tileGroups }: Machine, chunk: Job, tile: Tile): void {
   const { format, numRecords, rowLength } = chunk;
   const tokens = tileTokens(chunk, tile.start);
   const bytesPerGroup = groupBytes(format, rowLength);
   const x = tileAddress(chunk, tile.start);
   const weight = chunk.weight + tile.group * bytesPerGroup;
-  const numPairs = tileGroups === 2 ? tile.numGroups >> 1 : 0;
+  const hasPairs = format.pairs === 'always' || (format.pairs === 'cached' && tile.start > 0);
+  const numPairs = tileGroups === 2 && hasPairs ? tile.numGroups >> 1 : 0;
   const numSingle = tile.numGroups - 2 * numPairs;
   if (numPairs > 0) {
     const kernel = kernels[tileName(format.dtype, { tokens, groups: 2 })]!;

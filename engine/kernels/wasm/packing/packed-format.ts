@@ -26,6 +26,10 @@ export interface PackedFormat {
   readonly dtype: FloatDType;
   readonly record: RecordLayout;
   readonly activations: ActivationLayout;
+  /** When two groups of rows go side by side, sharing the loads of activations: never, where registers do not hold the
+   * sums of a full tile; only for weights in the cache, as memory is fastest when read as one stream; or always, where a
+   * lone group would wait for its own chain of multiply-adds. */
+  readonly pairs: 'never' | 'cached' | 'always';
   /** Packs row `row` (0 to 7) of a group from `source`. False when it holds what a kernel cannot take (see half-floats). */
   packRow(kernels: Kernels, source: number, group: number, row: number, rowLength: number): boolean;
   /** Dequantizes row `row` of the group at `group` into `out`, from `outStart`: the values the file's bytes stand for. */

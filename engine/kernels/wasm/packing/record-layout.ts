@@ -14,12 +14,12 @@
  *   Q5_K, 1440 bytes    the same, with fifth bits
  *   Q6_K, 1680 bytes    8 pairs of sub-blocks of 16, then for each row the factor d (f16)
  *
- *     pair      | low bits of a | low bits of b | high bits of a | high bits of b | scales | minima |
+ *     pair      | scales | minima | high bits of a | low bits of a | high bits of b | low bits of b |
+ *     scales    | r0 a | r0 b | r1 a | ... | r7 b |, whole bytes; minima likewise (Q6_K has none)
  *     low bits  chunks of 32 bytes, 4 bytes per row: chunk c has k = 8c + j in the low nibble of byte j of a row's four and
  *               k = 8c + 4 + j in the high nibble
  *     high bits 32 bytes, 4 bytes per row: byte j has the bits above the nibble of k = j, 4 + j, 8 + j, ..., from its
  *               lowest bit on (1 bit each in Q5_K, 2 in Q6_K; Q4_K has none)
- *     scales    | r0 a | r0 b | r1 a | ... | r7 b |, whole bytes; minima likewise (Q6_K has none)
  *
  *     A scale or minimum takes 8 bits rather than the file's 6: Q4_K and Q5_K are 2.8 and 2.3 % larger than in the file.
  *
@@ -73,12 +73,11 @@ export interface KRecord extends RecordLayout {
   readonly levelOffset: number;
   readonly hasSignedScales: boolean;
   readonly pairBytes: number;
-  /** Bytes of a sub-block's low bits. */
-  readonly lowBytes: number;
-  /** Where in a pair the high bits start, the scales, and the minima. */
-  readonly highOffset: number;
-  readonly scalesOffset: number;
+  /** Where in a pair the minima start; the scales are at 0. */
   readonly minsOffset: number | undefined;
+  /** Where in a pair the high bits of the two sub-blocks start, and the low bits. */
+  readonly highOffsets: readonly [number, number];
+  readonly lowOffsets: readonly [number, number];
   /** Where in the record the rows' d start; their dmin follow. */
   readonly factorsOffset: number;
   readonly activations: ActivationLayout;
@@ -105,10 +104,10 @@ export const Q6_K_RECORD: KRecord = {
 
 function kLayout(size: { readonly subBlockK: 16 | 32; readonly highBits: 0 | 1 | 2; readonly hasMins: boolean }) {
   const { subBlockK, highBits, hasMins } = size;
-  const lowBytes = subBlockK * 4;
-  const highOffset = 2 * lowBytes;
-  const scalesOffset = highOffset + (highBits === 0 ? 0 : 2 * 32);
-  const pairBytes = scalesOffset + (hasMins ? 32 : 16);
+  const highBytes = highBits === 0 ? 0 : 32;
+  const subBytes = highBytes + subBlockK * 4;
+  const start = hasMins ? 32 : 16;
+  const pairBytes = start + 2 * subBytes;
   const factorsOffset = (256 / subBlockK / 2) * pairBytes;
   return {
     blockK: 256,
@@ -116,10 +115,9 @@ function kLayout(size: { readonly subBlockK: 16 | 32; readonly highBits: 0 | 1 |
     subBlockK,
     highBits,
     pairBytes,
-    lowBytes,
-    highOffset,
-    scalesOffset,
-    minsOffset: hasMins ? scalesOffset + 16 : undefined,
+    minsOffset: hasMins ? 16 : undefined,
+    highOffsets: [start, start + subBytes] as const,
+    lowOffsets: [start + highBytes, start + subBytes + highBytes] as const,
     factorsOffset,
     activations: subBlockK === 32 ? K32_ACTIVATIONS : K16_ACTIVATIONS,
   };

@@ -35,6 +35,7 @@ function floatFormat(
     dtype,
     record,
     activations: FLOAT_ACTIVATIONS,
+    pairs: 'always',
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
     readRow: (bytes, group, row, out, outStart, rowLength) =>

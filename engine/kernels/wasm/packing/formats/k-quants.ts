@@ -15,6 +15,7 @@ function kFormat(record: KRecord): PackedFormat {
     dtype,
     record,
     activations,
+    pairs: 'never',
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group, row, rowLength / record.blockK) === 0,
     readRow(bytes, group, row, out, outStart, rowLength) {
@@ -39,14 +40,14 @@ function readSuperBlock(
   out: Float32Array,
   outStart: number,
 ): void {
-  const { subBlockK, pairBytes, scalesOffset, minsOffset } = record;
+  const { subBlockK, pairBytes, minsOffset } = record;
   const factor = readF16(bytes, start + record.factorsOffset + 2 * row);
   const minFactor =
     minsOffset === undefined ? 0 : readF16(bytes, start + record.factorsOffset + 2 * (GROUP_ROWS + row));
   for (let sub = 0; sub < record.blockK / subBlockK; sub++) {
     const pair = start + (sub >> 1) * pairBytes;
     const byteOfPair = 2 * row + (sub & 1);
-    const stored = bytes[pair + scalesOffset + byteOfPair]!;
+    const stored = bytes[pair + byteOfPair]!;
     const scale = factor * (record.hasSignedScales ? (stored << 24) >> 24 : stored);
     const min = minsOffset === undefined ? 0 : minFactor * bytes[pair + minsOffset + byteOfPair]!;
     for (let k = 0; k < subBlockK; k++) {
@@ -60,9 +61,9 @@ function readSuperBlock(
 function levelAt(record: KRecord, bytes: Uint8Array, pair: number, sub: number, row: number, k: number): number {
   const quad = k >> 2;
   const byteOfRow = 4 * row + (k & 3);
-  const chunk = pair + sub * record.lowBytes + (quad >> 1) * 32;
+  const chunk = pair + record.lowOffsets[sub]! + (quad >> 1) * 32;
   const low = (bytes[chunk + byteOfRow]! >> (4 * (quad & 1))) & 15;
   if (record.highBits === 0) return low;
-  const high = bytes[pair + record.highOffset + sub * 32 + byteOfRow]! >> (record.highBits * quad);
+  const high = bytes[pair + record.highOffsets[sub]! + byteOfRow]! >> (record.highBits * quad);
   return low | ((high & ((1 << record.highBits) - 1)) << 4);
 }

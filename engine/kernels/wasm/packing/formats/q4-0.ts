@@ -8,6 +8,7 @@ export const q4_0: PackedFormat = {
   dtype: 'q4_0',
   record: Q4_RECORD,
   activations: Q4_ACTIVATIONS,
+  pairs: 'cached',
   packRow: (kernels, source, group, row, rowLength) =>
     kernels.pack_q4_0!(source, group + 4 * row, group + Q4_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
   readRow(bytes, group, row, out, outStart, rowLength) {

@@ -8,6 +8,7 @@ export const q8_0: PackedFormat = {
   dtype: 'q8_0',
   record: Q8_RECORD,
   activations: Q8_ACTIVATIONS,
+  pairs: 'cached',
   packRow: (kernels, source, group, row, rowLength) =>
     kernels.pack_q8_0!(source, group + 2 * row, group + Q8_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
   readRow(bytes, group, row, out, outStart, rowLength) {
