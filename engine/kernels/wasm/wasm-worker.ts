@@ -9,8 +9,8 @@ import { MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
-import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { packedFormat } from './packing/format-registry.ts';
+import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 
