@@ -23,15 +23,13 @@ import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
 import { storeLaneF16, storeLaneF32, storeLaneQ8, storeRowF16, storeRowQ8 } from './generators/store-kv.ts';
 import { widenRows, widenStripF16, widenStripQ8 } from './generators/widen-kv.ts';
 import { TILE_TOKENS } from './packing/activation-layout.ts';
-import { packedFormat } from './packing/format-registry.ts';
 
 import { type WasmMemory, type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 
 /** Every tile of 1 to 4 tokens, by one group of weight rows and by two where the format has such kernels. */
 function tileShapes(format: TileFormat): TileShape[] {
-  const hasPairs = packedFormat(format.name)!.pairs !== 'never';
   return Array.from({ length: TILE_TOKENS }, (_, i) => i + 1).flatMap((tokens) =>
-    (hasPairs ? ([1, 2] as const) : ([1] as const)).map((groups) => ({ tokens, groups })),
+    format.groups.map((groups) => ({ tokens, groups })),
   );
 }
 

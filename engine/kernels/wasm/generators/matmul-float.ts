@@ -19,6 +19,7 @@ function floatFormat(name: string, record: FloatRecord, loadFour: LoadFour, post
     name,
     weightRecordBytes: record.byteLength,
     activationRecordBytes: (tokens) => tokens * FLOAT_ACTIVATIONS.bytesPerToken,
+    groups: [1, 2],
     postscale,
     emitRecord: (tile) => emitRecord(tile, record, loadFour),
   };

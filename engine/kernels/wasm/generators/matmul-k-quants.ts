@@ -34,6 +34,7 @@ function kFormat(record: KRecord): TileFormat {
     name: record.dtype,
     weightRecordBytes: record.byteLength,
     activationRecordBytes: (tokens) => tokens * record.activations.bytesPerToken,
+    groups: [1],
     postscale: HALF_POSTSCALE,
     emitRecord: (tile) => new KRecordCode(tile, record).emit(),
   };

@@ -18,6 +18,7 @@ export const matmulQ4: TileFormat = {
   name: 'q4_0',
   weightRecordBytes: Q4_RECORD.byteLength,
   activationRecordBytes: (tokens) => tokens * Q4_ACTIVATIONS.bytesPerToken,
+  groups: [1, 2],
   postscale: HALF_POSTSCALE,
   emitRecord,
 };

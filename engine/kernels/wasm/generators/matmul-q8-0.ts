@@ -17,6 +17,7 @@ export const matmulQ8: TileFormat = {
   name: 'q8_0',
   weightRecordBytes: Q8_RECORD.byteLength,
   activationRecordBytes: (tokens) => tokens * Q8_ACTIVATIONS.bytesPerToken,
+  groups: [1, 2],
   postscale: HALF_POSTSCALE,
   emitRecord,
 };

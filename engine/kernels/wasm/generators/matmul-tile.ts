@@ -48,6 +48,8 @@ export interface TileFormat {
   readonly weightRecordBytes: number;
   /** Bytes of a record of activations for a tile of `tokens`. */
   activationRecordBytes(tokens: number): number;
+  /** How many groups of weight rows a kernel may take: two where registers hold the sums of a full tile. */
+  readonly groups: readonly (1 | 2)[];
   /** What finished sums are multiplied by; 1 for nothing. */
   readonly postscale: number;
   /** Prepares what all records share, then returns the code that adds one record to `sums`. */
