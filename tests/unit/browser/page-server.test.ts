@@ -1,8 +1,8 @@
-/** What the page's server gives, and to whom; and that the page asks for nothing that is not there. */
-import { existsSync, readFileSync } from 'node:fs';
+/** What the page's server gives, and to whom. */
+import { readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type PageServer, startPageServer } from '../../../browser/page-server.ts';
 
@@ -67,44 +67,3 @@ it('listens on the loopback interface only', async () => {
     await expect(fetch(`http://${address}:${port}/`)).rejects.toThrow();
   }
 });
-
-it('the import map names every module that the engine imports and is not its own', () => {
-  const html = readFileSync(join(ROOT, 'browser/index.html'), 'utf8');
-  const map = JSON.parse(/<script type="importmap">([\s\S]*?)<\/script>/.exec(html)![1]!) as {
-    readonly imports: Readonly<Record<string, string>>;
-  };
-  for (const target of Object.values(map.imports)) expect(existsSync(join(ROOT, target)), target).toBe(true);
-  const needed = bareImportsFrom(join(ROOT, 'browser/page.ts'), map.imports);
-  expect([...needed].toSorted()).toEqual(Object.keys(map.imports).toSorted());
-});
-
-/** Everything that is imported by name from the graph of a file: statically, and where the engine loads on demand. */
-function bareImportsFrom(entry: string, standIns: Readonly<Record<string, string>>): ReadonlySet<string> {
-  const bare = new Set<string>();
-  const seen = new Set<string>();
-  const visit = (file: string): void => {
-    if (seen.has(file)) return;
-    seen.add(file);
-    const code = readFileSync(file, 'utf8').replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*/gm, '');
-    const statics = code.matchAll(/^(?:import|export)\s+(?!type\b)([^'";]*?\sfrom\s+)?'([^']+)'/gm);
-    const named = [...statics].filter(([, names = '']) => !isTypesOnly(names)).map(([, , target]) => target!);
-    const dynamic = [...code.matchAll(/await import\('([^']+)'\)/g)].map(([, target]) => target!);
-    for (const target of [...named, ...dynamic]) {
-      if (target.startsWith('.')) {
-        if (target.endsWith('.ts')) visit(resolve(dirname(file), target));
-        continue;
-      }
-      bare.add(target);
-      if (standIns[target]?.startsWith('/browser/')) visit(join(ROOT, standIns[target]));
-    }
-  };
-  visit(entry);
-  return bare;
-}
-
-/** `{ type A, type B } from`. */
-function isTypesOnly(names: string): boolean {
-  const list = /^\{([\s\S]*)\}\s*from\s+$/.exec(names)?.[1];
-  const entries = list?.split(',').map((entry) => entry.trim());
-  return entries?.every((entry) => entry === '' || entry.startsWith('type ')) ?? false;
-}
