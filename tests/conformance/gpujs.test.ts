@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createGpujsBackend } from '../../engine/kernels/gpujs/gpujs-backend.ts';
 import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
-import { KV_DTYPES } from '../../engine/kernels/ops.ts';
 import { ReferenceBackend } from '../../engine/kernels/reference/reference-backend.ts';
+import { quantFormat } from '../../engine/tensor/quant/quant-registry.ts';
 import { randomValues } from '../helpers/arbitraries-kernels.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 import { CASES } from './cases.ts';
@@ -17,9 +17,9 @@ describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
     skip: [
       { reason: 'no kernel yet', ops: ['softmaxSums'] },
       {
-        reason: 'a kernel of gpu.js writes whole f32 words',
+        reason: 'a thread returns one element',
         ops: ['writeKv', 'pagedAttention', 'copyBlocks'],
-        dtypes: KV_DTYPES.filter((dtype) => dtype !== 'f32'),
+        dtypes: ['q8_0'],
       },
     ],
   });
@@ -44,6 +44,36 @@ describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
       return values;
     });
     expect(findMismatch(await results[0]!, await results[1]!, 1e-5)).toBeUndefined();
+  });
+
+  it('rounds every number that lies on or between two of f16 as the reference does', async () => {
+    const format = quantFormat('f16');
+    const halves = new Float32Array(2 ** 16);
+    format.dequantize(new Uint8Array(Uint16Array.from(halves.keys()).buffer), 0, halves, 0, halves.length);
+    const finite = halves.filter((value) => Number.isFinite(value)).toSorted();
+    // Each value, and what lies half way, and on either side of half way, to the next.
+    const values = new Float32Array(4 * finite.length);
+    for (const [i, value] of finite.entries()) {
+      const middle = (value + (finite[i + 1] ?? 65536)) / 2;
+      values.set([value, middle, middle * (1 - 2 ** -20), middle * (1 + 2 ** -20)], 4 * i);
+    }
+    const [D, T] = [64, values.length / 64];
+    const bytes = new Uint8Array(2 * values.length);
+    format.quantize!(values, 0, bytes, 0, values.length);
+    const backend = await createGpujsBackend();
+    const stored = await withWorkspace(backend, async (work) => {
+      const k = work.floats([T, 1, D], values);
+      const [keyCache, valueCache] = [work.zeros('f16', [T, 1, 1, D]), work.zeros('f16', [T, 1, 1, D])];
+      const slotMapping = work.ints([T], new Int32Array(T).keys().toArray());
+      work.run('writeKv', { k, v: k, keyCache, valueCache, slotMapping });
+      const target = new Uint8Array(bytes.length);
+      await backend.readBytes(keyCache, 0, target);
+      return target;
+    });
+    await backend.close();
+    const [actual, expected] = [new Uint16Array(stored.buffer), new Uint16Array(bytes.buffer)];
+    const wrong = actual.findIndex((half, i) => half !== expected[i] && (half | expected[i]!) !== 0x8000);
+    expect(wrong === -1 ? undefined : [values[wrong], actual[wrong], expected[wrong]]).toBeUndefined();
   });
 
   describe('with buffers of 32 KiB', () => {

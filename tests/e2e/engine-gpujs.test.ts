@@ -42,6 +42,15 @@ describe.skipIf(!hasGpu)(`the engine on gpujs${gpuSkipNote}`, () => {
     expect(await story('gpujs', prompt)).toBe(await story('reference', prompt));
   });
 
+  it('keeps its cache in f16 if told so', async () => {
+    const options = { numThreads: 0, maxModelLen: 128, kvDtype: 'f16' } as const;
+    const texts = ['gpujs', 'reference'].map(async (backend) => {
+      await using engine = await Engine.load(bundledModelPath('draft'), { backend, ...options });
+      return (await engine.generate('The fox said', { temperature: 0, max_tokens: 64 }).result).text;
+    });
+    expect(await texts[0]).toBe(await texts[1]);
+  });
+
   it.skipIf(!hasFixtures)(`continues stories260K as llama2.c does${skipNote}`, async () => {
     const { cases } = await readJson<StoriesGolden>(fixturePath('stories260k/golden.json'));
     const prompts = cases.map(({ prompt_ids, gen_ids }) => ({ tokens: prompt_ids, maxTokens: gen_ids.length }));

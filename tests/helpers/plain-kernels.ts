@@ -63,7 +63,7 @@ export class PlainTarget implements OpTarget {
 
   view(tensor: Tensor, dims: readonly number[]): ArrayView {
     if (numElements(dims) !== tensor.numElements) throw new Error(`${tensor} seen as [${dims}]`);
-    return { buffer: hostBytes(tensor).buffer, dims, start: tensor.byteOffset / 4 };
+    return { buffer: hostBytes(tensor).buffer, dims, start: tensor.byteOffset / (tensor.dtype === 'f16' ? 2 : 4) };
   }
 
   weight(tensor: Tensor) {
@@ -110,7 +110,9 @@ export function runThreads(source: KernelSource, { inputs, out, threads }: Launc
   const args = Object.entries(source.parameters).map(([name, kind]) =>
     isScalar(kind) ? (inputs[name] as number) : nested(inputs[name] as ArrayView, kind),
   );
-  const target = new Float32Array(out.buffer as ArrayBuffer);
+  const { byteLength } = out.buffer as ArrayBuffer;
+  const target = new Float32Array(out.buffer as ArrayBuffer, 0, Math.floor(byteLength / 4));
+  const store = storeOf(source, out.buffer as ArrayBuffer);
   const [sizeX = 1, sizeY = 1] = out.dims.toReversed();
   const at = (x: number, y: number, z: number): number => out.start + x + sizeX * (y + sizeY * z);
   const [numX, numY = 1, numZ = 1] = threads as [number, number?, number?];
@@ -133,7 +135,7 @@ export function runThreads(source: KernelSource, { inputs, out, threads }: Launc
         target[2 * at(x, y, z) + 1] = values[1];
         break;
       case 'scatter':
-        if (values[1] >= 0) target[at(values[1], values[2], values[3])] = values[0];
+        if (values[1] >= 0) store(at(values[1], values[2], values[3]), values[0]);
         break;
       case 'columns':
         target[at(values[2], y, z)] = values[0];
@@ -143,6 +145,16 @@ export function runThreads(source: KernelSource, { inputs, out, threads }: Launc
         source.result satisfies never;
     }
   }
+}
+
+/** Puts a value into an element of the result. */
+function storeOf({ resultElement = 'f32' }: KernelSource, buffer: ArrayBuffer): (i: number, value: number) => void {
+  const format = quantFormat(resultElement);
+  const [value, bytes] = [new Float32Array(1), new Uint8Array(buffer)];
+  return (i, stored) => {
+    value[0] = stored;
+    format.quantize!(value, 0, bytes, i * format.bytesPerBlock, 1);
+  };
 }
 
 type Nested = ArrayLike<number> | readonly Nested[];

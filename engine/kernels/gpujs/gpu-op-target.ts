@@ -50,7 +50,7 @@ export class GpuOpTarget implements OpTarget {
 
   view(tensor: Tensor, dims: readonly number[]): GpuView {
     const buffer = this.#context.memory.plainBuffer('argument', tensor);
-    return { buffer, dims, start: tensor.byteOffset / 4 };
+    return { buffer, dims, start: tensor.byteOffset / (tensor.dtype === 'f16' ? 2 : 4) };
   }
 
   weight(tensor: Tensor): LoadedWeight {

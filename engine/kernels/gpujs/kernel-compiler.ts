@@ -39,6 +39,7 @@ export function compileKernel(gpujs: GpujsCompiler, source: KernelSource, inPlac
   const { code, bindings } = rewriteWgsl(gpujs.translate(source), source, new Set(inPlace));
   const { name } = source.kernel;
   const kinds = Object.values(source.parameters).join(' ');
-  const label = `gpujs ${name} (${kinds})${inPlace.length === 0 ? '' : ` in place of ${inPlace}`}`;
+  const result = source.resultElement === undefined ? '' : ` to ${source.resultElement}`;
+  const label = `gpujs ${name} (${kinds})${result}${inPlace.length === 0 ? '' : ` in place of ${inPlace}`}`;
   return { label, code, entryPoint: 'main', bindings };
 }

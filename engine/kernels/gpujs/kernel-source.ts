@@ -35,12 +35,17 @@ export type ScalarKind = 'integer' | 'float';
  *   columns   [first, second, x1, x2]          result[z][y][x1] and result[z][y][x2], z and y of the thread */
 export type ResultKind = 'element' | 'pair' | 'scatter' | 'columns';
 
+/** What the elements of the result are in memory. Two f16 share a word, which threads then write with atomics. */
+export type ResultElement = 'f32' | 'f16';
+
 export interface KernelSource {
   /** A named function; the name is the kernel's. See `check-source.ts` for what it must not do. */
   readonly kernel: (this: KernelThread, ...args: never[]) => number | readonly number[];
   /** By name, in the order of the function's parameters. */
   readonly parameters: Readonly<Record<string, ElementKind | ScalarKind>>;
   readonly result: ResultKind;
+  /** Absent: f32. Another one needs a `scatter`. */
+  readonly resultElement?: ResultElement;
 }
 
 export const BYTES_PER_ELEMENT: Readonly<Record<ElementKind, number>> = {

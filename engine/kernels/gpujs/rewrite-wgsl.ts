@@ -13,7 +13,14 @@ import type { GpuBindingKind } from '../webgpu/gpu-kernel.ts';
 import { type ElementKind, isScalar, type KernelSource } from './kernel-source.ts';
 import { MAX_EXACT_INTEGER, WORKGROUP_SIZE } from './limits.ts';
 import { GPUJS_VERSION, type Translation } from './load-gpujs.ts';
-import { HALF_TO_FLOAT, NAN_TO_LOWEST, readAccessor, wordType, writeAccessor } from './storage-accessors.ts';
+import {
+  HALF_TO_FLOAT,
+  NAN_TO_LOWEST,
+  readAccessor,
+  resultWordType,
+  wordType,
+  writeAccessor,
+} from './storage-accessors.ts';
 
 export interface RewrittenWgsl {
   readonly code: string;
@@ -36,13 +43,17 @@ export function rewriteWgsl(
   );
   const bound = arrays.filter(([name]) => !inPlace.has(name));
 
+  const element = source.resultElement ?? 'f32';
+  text.expect(
+    element === 'f32' || source.result === 'scatter',
+    `a scatter, as only that writes elements of ${element}`,
+  );
   text.replace(header(source), newHeader(source, bound));
   for (const [name, kind] of arrays) {
-    text.expect(
-      kind === 'f32' || !inPlace.has(name),
-      `${name} in a buffer of its own: the result's holds f32, not ${kind}`,
-    );
-    text.replace(accessor(name), readAccessor(name, kind, inPlace.has(name) ? 'result' : `user_${name}`));
+    const isInPlace = inPlace.has(name);
+    const rule = `${name} in a buffer of its own: the result's holds ${element}, not ${kind}`;
+    text.expect(!isInPlace || kind === element, rule);
+    text.replace(accessor(name), readAccessor(name, kind, isInPlace ? element : undefined));
   }
   text.replace(ENTRY, NEW_ENTRY);
   if (wgsl.includes('LOOP_MAX')) text.expectOnce(`const LOOP_MAX : i32 = ${MAX_EXACT_INTEGER};`);
@@ -53,7 +64,7 @@ export function rewriteWgsl(
   const helpers = [
     reads('f16') ? HALF_TO_FLOAT : '',
     reads('logit') ? NAN_TO_LOWEST : '',
-    writeAccessor(source.result),
+    writeAccessor(source.result, element),
   ].filter((helper) => helper !== '');
   return {
     code: [text.code, ...helpers].join('\n'),
@@ -116,7 +127,8 @@ function header(source: KernelSource): string {
 
 function newHeader(source: KernelSource, bound: readonly (readonly [string, ElementKind])[]): string {
   const storage = bound.map(([name, kind]) => [name, wordType(kind)] as const);
-  return `${paramsStruct(source, ['  result_dims : vec4<u32>,'])}\n${declarations(storage, 'f32')}`;
+  const result = resultWordType(source.resultElement ?? 'f32');
+  return `${paramsStruct(source, ['  result_dims : vec4<u32>,'])}\n${declarations(storage, result)}`;
 }
 
 function accessor(name: string): string {

@@ -1,5 +1,5 @@
 /** Copies one KV block over another, in place: copy on write, after two sequences that shared it go different ways. */
-import type { KernelSource, KernelThread, Matrix, Volume } from '../kernel-source.ts';
+import type { KernelSource, KernelThread, Matrix, ResultElement, Volume } from '../kernel-source.ts';
 
 /** Threads (element d, slot in the block, KV head). One run per copy: a block may be the target of one copy and the
  * source of the next. The cache is seen as [B * NKV][BS][D]. */
@@ -12,8 +12,14 @@ function copyBlock(this: KernelThread, cache: Volume, copies: Matrix, copy: numb
   return [cache[source]![slot]![d]!, d, slot, target];
 }
 
-export const COPY_BLOCK: KernelSource = {
-  kernel: copyBlock,
-  parameters: { cache: 'f32', copies: 'i32', copy: 'integer', numKvHeads: 'integer' },
-  result: 'scatter',
-};
+/** By the dtype of the cache. */
+export const COPY_BLOCK = { f32: sourceFor('f32'), f16: sourceFor('f16') };
+
+function sourceFor(cache: ResultElement): KernelSource {
+  return {
+    kernel: copyBlock,
+    parameters: { cache, copies: 'i32', copy: 'integer', numKvHeads: 'integer' },
+    result: 'scatter',
+    resultElement: cache,
+  };
+}

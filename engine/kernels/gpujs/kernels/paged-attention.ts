@@ -138,23 +138,10 @@ export const LOCATE_ROWS: KernelSource = {
   result: 'pair',
 };
 
-export const ATTENTION_SCORES: KernelSource = {
-  kernel: attentionScores,
-  parameters: {
-    q: 'f32',
-    keyCache: 'f32',
-    blockTables: 'i32',
-    places: 'f32',
-    numSharing: 'integer',
-    numKvHeads: 'integer',
-    blockSize: 'integer',
-    headDim: 'integer',
-    window: 'integer',
-    scale: 'float',
-    softCap: 'float',
-  },
-  result: 'element',
-};
+/** By the dtype of the cache, as are the values' below. */
+export const ATTENTION_SCORES = { f32: scoresFor('f32'), f16: scoresFor('f16') };
+
+export const SUM_VALUES = { f32: valuesFor('f32'), f16: valuesFor('f16') };
 
 export const SOFTMAX_OF_SCORES: KernelSource = {
   kernel: softmaxOfScores,
@@ -162,18 +149,40 @@ export const SOFTMAX_OF_SCORES: KernelSource = {
   result: 'pair',
 };
 
-export const SUM_VALUES: KernelSource = {
-  kernel: sumValues,
-  parameters: {
-    scores: 'f32',
-    softmax: 'f32',
-    valueCache: 'f32',
-    blockTables: 'i32',
-    places: 'f32',
-    numSharing: 'integer',
-    numKvHeads: 'integer',
-    blockSize: 'integer',
-    window: 'integer',
-  },
-  result: 'element',
-};
+function scoresFor(keyCache: 'f32' | 'f16'): KernelSource {
+  return {
+    kernel: attentionScores,
+    parameters: {
+      q: 'f32',
+      keyCache,
+      blockTables: 'i32',
+      places: 'f32',
+      numSharing: 'integer',
+      numKvHeads: 'integer',
+      blockSize: 'integer',
+      headDim: 'integer',
+      window: 'integer',
+      scale: 'float',
+      softCap: 'float',
+    },
+    result: 'element',
+  };
+}
+
+function valuesFor(valueCache: 'f32' | 'f16'): KernelSource {
+  return {
+    kernel: sumValues,
+    parameters: {
+      scores: 'f32',
+      softmax: 'f32',
+      valueCache,
+      blockTables: 'i32',
+      places: 'f32',
+      numSharing: 'integer',
+      numKvHeads: 'integer',
+      blockSize: 'integer',
+      window: 'integer',
+    },
+    result: 'element',
+  };
+}

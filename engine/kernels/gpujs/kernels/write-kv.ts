@@ -1,5 +1,5 @@
 /** Appends keys or values to the paged cache, in place: a result that goes where the slot mapping says. */
-import type { KernelSource, KernelThread, Vector, Volume } from '../kernel-source.ts';
+import type { KernelSource, KernelThread, ResultElement, Vector, Volume } from '../kernel-source.ts';
 
 /** Threads (element d, KV head, token). The cache is seen as [B * NKV][BS][D]: four dimensions in three, so that no
  * index grows beyond what a float counts exactly.
@@ -25,8 +25,14 @@ function writeKv(
   return [values[token]![head]![d]!, d, slotInBlock, block * numKvHeads + head];
 }
 
-export const WRITE_KV: KernelSource = {
-  kernel: writeKv,
-  parameters: { values: 'f32', slotMapping: 'i32', blockSize: 'integer', numKvHeads: 'integer' },
-  result: 'scatter',
-};
+/** By the dtype of the cache. */
+export const WRITE_KV = { f32: sourceFor('f32'), f16: sourceFor('f16') };
+
+function sourceFor(resultElement: ResultElement): KernelSource {
+  return {
+    kernel: writeKv,
+    parameters: { values: 'f32', slotMapping: 'i32', blockSize: 'integer', numKvHeads: 'integer' },
+    result: 'scatter',
+    resultElement,
+  };
+}

@@ -18,7 +18,7 @@ export function writeKv(target: OpTarget, { k, v, keyCache, valueCache, slotMapp
     [k, keyCache],
     [v, valueCache],
   ] as const) {
-    target.run(WRITE_KV, {
+    target.run(WRITE_KV[kvDtype(cache)], {
       inputs: {
         values: target.view(values, [numTokens, numKvHeads, headDim]),
         slotMapping: target.view(slotMapping, [numTokens]),
@@ -38,7 +38,7 @@ export function copyBlocks(target: OpTarget, { keyCache, valueCache, copies }: C
   for (const cache of [keyCache, valueCache]) {
     const view = cacheView(target, cache);
     for (let copy = 0; copy < numCopies; copy++) {
-      target.run(COPY_BLOCK, {
+      target.run(COPY_BLOCK[kvDtype(cache)], {
         inputs: { cache: view, copies: target.view(copies, [numCopies, 2]), copy, numKvHeads },
         out: view,
         threads: [headDim, blockSize, numKvHeads],
@@ -52,16 +52,25 @@ export function cacheView(target: OpTarget, cache: Tensor): ArrayView {
   return target.view(cache, [numBlocks * numKvHeads, blockSize, headDim]);
 }
 
+/** Which of its kernels an op takes; `checkCache` has let no other dtype through. */
+export function kvDtype({ dtype }: Tensor): 'f32' | 'f16' {
+  return dtype === 'f16' ? 'f16' : 'f32';
+}
+
 /** Why these kernels cannot use such a cache, if they cannot.
  * @throws UnsupportedError */
 export function checkCache(op: string, { dtype, shape }: Tensor): void {
   const [numBlocks, , blockSize] = shape as [number, number, number, number];
-  if (dtype !== 'f32') {
-    throw new UnsupportedError(`${op} with a KV cache of ${dtype}`, 'a kernel of gpu.js writes whole f32 words only', {
-      op,
-      dtype,
-      backend: 'gpujs',
-    });
+  if (dtype !== 'f32' && dtype !== 'f16') {
+    throw new UnsupportedError(
+      `${op} with a KV cache of ${dtype}`,
+      'a thread here returns one element; take f16 or f32',
+      {
+        op,
+        dtype,
+        backend: 'gpujs',
+      },
+    );
   }
   const numSlots = numBlocks * blockSize;
   if (numSlots > MAX_DIVIDEND) {

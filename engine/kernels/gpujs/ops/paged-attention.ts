@@ -4,7 +4,7 @@ import { checkPages } from '../../check-indices.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { ATTENTION_SCORES, LOCATE_ROWS, SOFTMAX_OF_SCORES, SUM_VALUES } from '../kernels/paged-attention.ts';
 import type { ArrayView } from '../launch.ts';
-import { cacheView } from './kv-cache.ts';
+import { cacheView, kvDtype } from './kv-cache.ts';
 import type { OpTarget } from './op-target.ts';
 
 export function pagedAttention(target: OpTarget, args: PagedAttentionArgs): void {
@@ -62,7 +62,7 @@ export function pagedAttention(target: OpTarget, args: PagedAttentionArgs): void
     const inputs = { ...shared, places: { ...places, dims: [rows, 2], start: places.start + 2 * firstRow } };
     const scores = target.scratch('scores', [rows, numHeads, numKeys]);
     const softmax = target.scratch('softmax', [rows, numHeads, 2]);
-    target.run(ATTENTION_SCORES, {
+    target.run(ATTENTION_SCORES[kvDtype(keyCache)], {
       inputs: { ...inputs, q: fromRow(qView), keyCache: keys, headDim, scale, softCap: softCap ?? 0 },
       out: scores,
       threads: [numKeys, numHeads, rows],
@@ -72,7 +72,7 @@ export function pagedAttention(target: OpTarget, args: PagedAttentionArgs): void
       out: { ...softmax, dims: [rows, numHeads] },
       threads: [numHeads, rows],
     });
-    target.run(SUM_VALUES, {
+    target.run(SUM_VALUES[kvDtype(valueCache)], {
       inputs: { ...inputs, scores, softmax, valueCache: values },
       out: fromRow(outView),
       threads: [headDim, numHeads, rows],

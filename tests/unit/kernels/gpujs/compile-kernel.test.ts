@@ -62,7 +62,7 @@ describe('the WGSL', () => {
   });
 
   it('writes where the kernel says, and only there', () => {
-    for (const kernel of [WRITE_KV, ROPE]) {
+    for (const kernel of [WRITE_KV.f32, WRITE_KV.f16, ROPE]) {
       const { code } = compileKernel(gpujs, kernel);
       expect(code).toContain('put_result(kernelResultVec);');
       expect(code).not.toContain('result[data_index');
