@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Diagnosis } from '../../cli/doctor/diagnosis.ts';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { BACKENDS } from '../../engine/kernels/backend-registry.ts';
+import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
 
@@ -45,6 +46,21 @@ describe('quern doctor', () => {
     expect(code).toBe(3);
     expect(stdout).toContain('chosen by auto');
     expect(stdout).toMatch(/\nPROBLEM {2}.*torn\.gguf.*\n$/);
+  });
+
+  it.skipIf(!hasGpu)(`tells of the GPU, and that kernels compute rightly on it${gpuSkipNote}`, async () => {
+    const { code, stdout } = await runCli(['doctor', '--backend', 'webgpu,gpujs', '--json']);
+    const { gpu, selfChecks, backends } = JSON.parse(stdout) as Diagnosis;
+    expect(code).toBe(0);
+    expect(selfChecks.map(({ backend, ok }) => [backend, ok]).toSorted()).toEqual([
+      ['gpujs', true],
+      ['webgpu', true],
+    ]);
+    expect(gpu).toMatchObject({ packages: { webgpu: '0.6.2', 'gpu.js': '2.24.1' }, reason: null });
+    expect(gpu.adapter!.name).not.toBe('');
+    // Software is never chosen by itself.
+    const chosen = backends.find(({ chosen }) => chosen)!.name;
+    expect(chosen).toBe(gpu.adapter!.isSoftware ? 'wasm' : 'webgpu');
   });
 
   it('refuses a backend that nobody knows', async () => {
