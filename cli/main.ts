@@ -13,17 +13,18 @@ import { addQuantizeCommand } from './commands/quantize.ts';
 import { addRunCommand } from './commands/run.ts';
 import { addSynthCommand } from './commands/synth.ts';
 import { addTokenizeCommand } from './commands/tokenize.ts';
+import { errorText } from './error-text.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { packageVersion } from './package-version.ts';
-import { printable } from './printable.ts';
-import { endQuietlyOnClosedPipe, note } from './terminal.ts';
+import { endOnUnwritableOutput, note } from './terminal.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
-  endQuietlyOnClosedPipe();
+  endOnUnwritableOutput();
+  const program = buildProgram();
   try {
-    await buildProgram().parseAsync(argv);
+    await program.parseAsync(argv);
   } catch (error) {
-    process.exitCode = report(error);
+    process.exitCode = report(error, program);
   }
 }
 
@@ -34,7 +35,10 @@ export function buildProgram(): Command {
     .showSuggestionAfterError()
     .showHelpAfterError('(quern <command> --help shows options and an example)')
     .addHelpText('after', '\nExample:\n  quern run "Once upon a time"')
-    .addHelpText('after', '\nExit codes: 0 done, 1 failure, 2 usage, 3 input (a model or a prompt), 130 interrupted')
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 done, 1 failure, 2 usage, 3 input (a model or a prompt), 130 interrupted, 141 nobody reads stdout',
+    )
     .exitOverride();
   addRunCommand(program);
   addChatCommand(program);
@@ -54,11 +58,10 @@ export function buildProgram(): Command {
 }
 
 /** One line for what a person can act on; a stack trace only for what should not happen. */
-function report(error: unknown): number {
+function report(error: unknown, program: Command): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   const code = exitCodeOf(error);
-  // A message may quote a file, and a file may hold what steers a terminal.
-  if (QuernError.isInstance(error)) note(`quern: ${printable(error.message)}`);
+  if (QuernError.isInstance(error)) note(`quern: ${errorText(error, program)}`);
   else note(`quern: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   return code;
 }

@@ -5,10 +5,22 @@ import { byteLines } from './byte-lines.ts';
 /** Far beyond any context, and yet held in memory with ease. */
 const MAX_LINE_BYTES = 2 ** 24;
 
+/** More than any text that is read as one; a string of JavaScript holds about twice this. */
+const MAX_TEXT_LENGTH = 2 ** 28;
+
+/** All of it as one text. @throws FormatError when it is no text that fits into memory */
 export async function readStdin(): Promise<string> {
   process.stdin.setEncoding('utf8');
   let text = '';
-  for await (const chunk of process.stdin) text += chunk as string;
+  for await (const chunk of process.stdin) {
+    text += chunk as string;
+    if (text.length > MAX_TEXT_LENGTH) {
+      throw new FormatError(
+        { file: 'stdin', byteOffset: 0, field: 'text' },
+        `is longer than ${MAX_TEXT_LENGTH} characters`,
+      );
+    }
+  }
   return text;
 }
 

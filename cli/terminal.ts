@@ -1,6 +1,7 @@
 /** What the commands write to: results to stdout, everything else to stderr. Waits when a pipe is full, and turns a
  * closed pipe into a quiet end of the process. */
 import { once } from 'node:events';
+import { writeFailure } from '../engine/util/write-failure.ts';
 import { EXIT } from './exit-codes.ts';
 import { visibleControls } from './printable.ts';
 
@@ -28,12 +29,17 @@ export function note(text: string): void {
   process.stderr.write(`${text}\n`);
 }
 
-/** Ends the process without a stack trace when the reader of stdout or stderr goes away (`quern run | head -1`). */
-export function endQuietlyOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+/** Ends the process without a stack trace when stdout or stderr can no longer be written: quietly when its reader went away
+ * (`quern run | head -1`), with a line when a disk is full. */
+export function endOnUnwritableOutput(): void {
+  for (const [name, stream] of [
+    ['stdout', process.stdout],
+    ['stderr', process.stderr],
+  ] as const) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EPIPE') process.exit(EXIT.brokenPipe);
-      throw error;
+      if (stream === process.stdout) note(`quern: ${writeFailure(name, error).message}`);
+      process.exit(EXIT.failure);
     });
   }
 }

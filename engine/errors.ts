@@ -94,7 +94,7 @@ export class FileAccessError extends QuernError {
   readonly file: string;
 
   constructor(file: string, problem: string, options: { cause?: unknown } = {}) {
-    super('FILE_ACCESS', `${file}: ${problem}`, { file }, options);
+    super('FILE_ACCESS', `${file === '' ? "''" : file}: ${problem}`, { file }, options);
     this.file = file;
   }
 }

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { FileAccessError } from '../engine/errors.ts';
+import { writeFailure } from '../engine/util/write-failure.ts';
 
 /** Small pieces are gathered to this size before they are written. */
 const BUFFER_BYTES = 2 ** 20;
@@ -37,7 +37,7 @@ export class AtomicFileWriter {
     try {
       return new AtomicFileWriter(path, temporaryPath, await open(temporaryPath, 'wx', mode));
     } catch (error) {
-      throw cannotWrite(path, error);
+      throw writeFailure(path, error);
     }
   }
 
@@ -72,7 +72,7 @@ export class AtomicFileWriter {
       await this.#handle.close();
       await rename(this.#temporaryPath, this.#path);
     } catch (error) {
-      throw cannotWrite(this.#path, error);
+      throw writeFailure(this.#path, error);
     }
     process.off('exit', this.#onExit);
   }
@@ -96,7 +96,7 @@ export class AtomicFileWriter {
         done += (await this.#handle.write(bytes, done, bytes.byteLength - done)).bytesWritten;
       }
     } catch (error) {
-      throw cannotWrite(this.#path, error);
+      throw writeFailure(this.#path, error);
     }
   }
 }
@@ -115,9 +115,4 @@ export async function writeAtomically(
     await file.abort();
     throw error;
   }
-}
-
-function cannotWrite(path: string, error: unknown): FileAccessError {
-  const reason = error instanceof Error ? error.message : String(error);
-  return new FileAccessError(path, `cannot be written: ${reason}`, { cause: error });
 }

@@ -8,7 +8,8 @@
  */
 import { createReadStream, existsSync, statSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { FileAccessError, FormatError, InvalidArgumentError } from '../../engine/errors.ts';
+import { FormatError, InvalidArgumentError } from '../../engine/errors.ts';
+import { writeFailure } from '../../engine/util/write-failure.ts';
 import { writeAtomically } from '../../formats/atomic-file-writer.ts';
 import { byteLines } from '../byte-lines.ts';
 import { keyOf } from './batch-input.ts';
@@ -50,7 +51,7 @@ export class ResultFile {
     try {
       return new ResultFile(path, await open(path, 'a'), finished);
     } catch (error) {
-      throw new FileAccessError(path, `cannot be written: ${(error as Error).message}`, { cause: error });
+      throw writeFailure(path, error);
     }
   }
 
@@ -61,7 +62,7 @@ export class ResultFile {
       try {
         await this.#handle.appendFile(line);
       } catch (error) {
-        throw new FileAccessError(this.#path, `cannot be written: ${(error as Error).message}`, { cause: error });
+        throw writeFailure(this.#path, error);
       }
     });
     this.#lastWrite = write.catch(() => {});

@@ -1,14 +1,14 @@
 /** `quern logits`: token ids in; greedy ids, and the raw logits of every row, out. For comparing with other engines. */
-import { open } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import { resolveMaxModelLen } from '../../engine/engine-options.ts';
-import { AbortError, ContextLengthError, FileAccessError, InvalidArgumentError } from '../../engine/errors.ts';
+import { AbortError, ContextLengthError, InvalidArgumentError } from '../../engine/errors.ts';
 import { createBackend } from '../../engine/kernels/backend-registry.ts';
 import { loadModel } from '../../engine/loader/load-model.ts';
 import { scoreTokens } from '../../engine/runner/single-sequence.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { addModelOptions, type ModelOptions } from '../model-options.ts';
 import { tokenIdList, wholeNumber } from '../option-parsers.ts';
+import { RawFile } from '../output-file.ts';
 import { printJson, printLine } from '../terminal.ts';
 
 interface LogitsOptions extends ModelOptions {
@@ -49,13 +49,13 @@ async function logits(options: LogitsOptions): Promise<void> {
         'use fewer --tokens, a smaller --generate or a larger --context-length',
       );
     }
-    const file = options.out === undefined ? undefined : await openForWriting(options.out);
+    const file = options.out === undefined ? undefined : await RawFile.create(options.out);
     const generated: number[] = [];
     let numRows = 0;
     try {
       for await (const { rows, next } of scoreTokens(model, options)) {
         if (signal.aborted) throw new AbortError(signal.reason);
-        await file?.write(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
+        await file?.append(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
         numRows += rows.length / vocabSize;
         if (next !== undefined) generated.push(next);
       }
@@ -73,12 +73,4 @@ async function logits(options: LogitsOptions): Promise<void> {
 function checkTokens(tokens: readonly number[], vocabSize: number): void {
   const bad = tokens.find((id) => id >= vocabSize);
   if (bad !== undefined) throw new InvalidArgumentError('--tokens', `${bad} is not a token id below ${vocabSize}`);
-}
-
-async function openForWriting(path: string): Promise<Awaited<ReturnType<typeof open>>> {
-  try {
-    return await open(path, 'w');
-  } catch (error) {
-    throw new FileAccessError(path, `cannot be written: ${(error as Error).message}`, { cause: error });
-  }
 }

@@ -76,7 +76,7 @@ function reportSpeed({ usage, timings, seed }: GenerationResult): void {
   const decodeMs = timings.totalMs - timings.timeToFirstTokenMs;
   const rate = numGeneratedTokens > 1 ? (((numGeneratedTokens - 1) * 1000) / decodeMs).toFixed(1) : '-';
   note(
-    `\n${numPromptTokens} prompt tokens, first token after ${timings.timeToFirstTokenMs.toFixed(0)} ms; ` +
+    `\n${numPromptTokens} prompt ${numPromptTokens === 1 ? 'token' : 'tokens'}, first token after ${timings.timeToFirstTokenMs.toFixed(0)} ms; ` +
       `${numGeneratedTokens} generated at ${rate} tokens/s (seed ${seed})`,
   );
 }

@@ -1,4 +1,6 @@
 /** `quern run` and `quern logits`, used as a person and as a script would. */
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
@@ -60,6 +62,22 @@ describe('quern run', () => {
     });
     expect(code).toBe(141);
     expect(stderr).toBe('');
+  });
+
+  it.skipIf(!existsSync('/dev/full'))('says that the disk is full, in a line', () => {
+    for (const args of [
+      ['run', '-m', DRAFT, '-n', '3', '-q', 'Once'],
+      ['logits', '-m', DRAFT, '--tokens', '1', '--out', '/dev/full'],
+    ]) {
+      const full = openSync('/dev/full', 'w');
+      const { stderr, status } = spawnSync(process.execPath, ['bin/quern.js', ...args], {
+        stdio: ['ignore', full, 'pipe'],
+        encoding: 'utf8',
+      });
+      closeSync(full);
+      expect(stderr).toMatch(/^quern: (stdout|\/dev\/full): cannot be written: no space is left\n$/);
+      expect(status).toBe(args[0] === 'run' ? 1 : 3);
+    }
   });
 
   it('the first Ctrl-C aborts with its own exit code', async () => {
@@ -148,8 +166,18 @@ describe('what is wrong is said in one line, with an exit code', () => {
     ['an unknown command', ['rnu'], 2, /unknown command 'rnu'.*run/s],
     ['an unknown option', ['run', '--temprature', '1', 'x'], 2, /unknown option '--temprature'.*--temperature/s],
     ['a number that is none', ['run', '-n', 'many', 'x'], 2, /'-n, --max-tokens <n>'.*whole number/],
-    ['a number out of range', ['run', '-m', DRAFT, '--top-p', '1.5', 'x'], 2, /^quern: top_p/],
-    ['an unknown backend', ['run', '-m', DRAFT, '--backend', 'cuda', 'x'], 2, /^quern: backend: must be one of auto, /],
+    [
+      'a number out of range',
+      ['run', '-m', DRAFT, '--top-p', '1.5', 'x'],
+      2,
+      /^quern: --top-p: must be a number from 0 to 1, got 1\.5\n$/,
+    ],
+    [
+      'an unknown backend',
+      ['run', '-m', DRAFT, '--backend', 'cuda', 'x'],
+      2,
+      /^quern: --backend: must be one of auto, /,
+    ],
     ['a missing file', ['run', '-m', 'no-such.gguf', 'x'], 3, /^quern: no-such\.gguf: no such file\n$/],
     [
       'a folder that is no model',
@@ -168,13 +196,13 @@ describe('what is wrong is said in one line, with an exit code', () => {
       'more tokens than the context',
       ['run', '-m', DRAFT, '-n', '600', 'x'],
       3,
-      /do not fit into a context of 512: .*max_tokens is 600/,
+      /do not fit into a context of 512: .*--max-tokens is 600/,
     ],
     [
       'a context beyond the model',
       ['run', '-m', DRAFT, '-c', '513', 'x'],
       2,
-      /^quern: maxModelLen: .* from 1 to 512, got 513/,
+      /^quern: --context-length: .* from 1 to 512, got 513/,
     ],
     [
       'a token outside the vocabulary',
@@ -186,8 +214,9 @@ describe('what is wrong is said in one line, with an exit code', () => {
       'an output that cannot be written',
       ['logits', '-m', DRAFT, '--tokens', '1', '--out', 'no/such/folder/x'],
       3,
-      /cannot be written/,
+      /^quern: no\/such\/folder\/x: cannot be written: there is no such folder\n$/,
     ],
+    ['an empty name for a model', ['run', '-m', '', 'x'], 3, /^quern: '': no such file\n$/],
   ];
   it.each(cases)('%s', async (_what, args, expectedCode, message) => {
     const { code, stdout, stderr } = await runCli(args);
