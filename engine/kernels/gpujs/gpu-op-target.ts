@@ -11,7 +11,6 @@ import type { KernelCompiler } from './kernel-compiler.ts';
 import { isScalar, type KernelSource } from './kernel-source.ts';
 import { type ArrayView, inPlaceOf, type Launch, packParams, workgroupsOf } from './launch.ts';
 import type { LoadedWeight, OpTarget, WeightRows } from './ops/op-target.ts';
-import type { ScratchBuffers } from './scratch-buffers.ts';
 import { kernelFormat } from './stored-formats.ts';
 
 /** A view whose buffer is a GPU's, as all are here. */
@@ -24,12 +23,10 @@ export class GpuOpTarget implements OpTarget {
   readonly maxScratchElements = 8 * 1024 * 1024;
   readonly #context: OpContext;
   readonly #compiler: KernelCompiler;
-  readonly #scratch: ScratchBuffers;
 
-  constructor(context: OpContext, compiler: KernelCompiler, scratch: ScratchBuffers) {
+  constructor(context: OpContext, compiler: KernelCompiler) {
     this.#context = context;
     this.#compiler = compiler;
-    this.#scratch = scratch;
   }
 
   run(source: KernelSource, launch: Launch): void {
@@ -77,7 +74,7 @@ export class GpuOpTarget implements OpTarget {
   }
 
   scratch(name: string, dims: readonly number[]): GpuView {
-    return { buffer: this.#scratch.take(this.#context.memory, name, numElements(dims)), dims, start: 0 };
+    return { buffer: this.#context.scratch.take(this.#context.memory, name, numElements(dims)), dims, start: 0 };
   }
 
   ints(tensor: Tensor): Int32Array {

@@ -11,7 +11,6 @@ import { GpuOpTarget } from './gpu-op-target.ts';
 import { KernelCompiler } from './kernel-compiler.ts';
 import { type GpujsCompiler, loadGpujs } from './load-gpujs.ts';
 import { checkSupport, runOp } from './ops/index.ts';
-import { ScratchBuffers } from './scratch-buffers.ts';
 import { storedLayout } from './stored-formats.ts';
 
 export const GPUJS_OWNER = 'gpujs';
@@ -24,13 +23,12 @@ export async function createGpujsBackend(options: WebGpuBackendOptions = {}): Pr
   return new WebGpuBackend(await GpuDevice.open(found.gpu, found.adapter), options, gpujsOpSet(gpujs));
 }
 
-/** The kernels, compiled when they are first needed. One for each backend: it holds buffers. */
+/** The kernels, compiled when they are first needed. One for each backend. */
 export function gpujsOpSet(gpujs: GpujsCompiler): GpuOpSet {
   const compiler = new KernelCompiler(gpujs);
-  const scratch = new ScratchBuffers();
   let target: GpuOpTarget | undefined;
   const targetOf = (context: OpContext): GpuOpTarget => {
-    target ??= new GpuOpTarget(context, compiler, scratch);
+    target ??= new GpuOpTarget(context, compiler);
     return target;
   };
   return {
@@ -48,6 +46,5 @@ export function gpujsOpSet(gpujs: GpujsCompiler): GpuOpSet {
       }
     },
     run: (context, op, args) => runOp(targetOf(context), op, args),
-    afterFree: ({ memory }) => scratch.releaseIfAlone(memory),
   };
 }

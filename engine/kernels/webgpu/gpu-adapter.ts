@@ -16,7 +16,7 @@ export interface AdapterSummary {
   /** A rasterizer on the CPU rather than a GPU. */
   readonly isSoftware: boolean;
   /** Threads of the smallest subgroup that the driver may choose; 0 where it does not say. */
-  readonly subgroupSize: number;
+  readonly minSubgroupSize: number;
   /** Names the hardware and its driver as exactly as WebGPU tells. */
   readonly fingerprint: string;
 }
@@ -49,7 +49,7 @@ export function summarizeAdapter({ info }: GPUAdapter): AdapterSummary {
   return {
     name: device || description || `${vendor} ${architecture}`.trim() || 'unknown',
     isSoftware: info.isFallbackAdapter,
-    subgroupSize: info.subgroupMinSize ?? 0,
+    minSubgroupSize: info.subgroupMinSize ?? 0,
     fingerprint: [vendor, architecture, device, description].join('/'),
   };
 }

@@ -1,7 +1,9 @@
 /** What an op needs to become dispatches: memory, a recorder, and kernels that are made once per variant. */
 import type { CommandRecorder } from './command-recorder.ts';
+import type { GpuAbilities } from './gpu-abilities.ts';
 import type { GpuKernel } from './gpu-kernel.ts';
 import type { GpuMemory } from './gpu-memory.ts';
+import type { ScratchBuffers } from './scratch-buffers.ts';
 
 /** Kernels by label. The code of a variant is put together the first time that it is asked for. */
 export class KernelLibrary {
@@ -21,8 +23,10 @@ export interface OpContext {
   readonly memory: GpuMemory;
   readonly recorder: CommandRecorder;
   readonly library: KernelLibrary;
-  /** Whether lanes may exchange values without workgroup memory; see `subgroup-sum.ts`. */
-  readonly hasSubgroups: boolean;
+  readonly scratch: ScratchBuffers;
+  readonly abilities: GpuAbilities;
+  /** Memory that a workgroup may have, in bytes. */
+  readonly workgroupBytes: number;
 }
 
 /** The params struct of a dispatch: whole numbers first, then floats, 4 bytes each. */

@@ -14,6 +14,4 @@ export interface GpuOpSet {
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string;
   /** Records an op whose arguments passed `checkArgs` and belong to the backend. */
   run<Name extends OpName>(context: OpContext, op: Name, args: OpArgs[Name]): void;
-  /** Called when a tensor was freed; gives back memory of its own once nobody else has any. */
-  afterFree?(context: OpContext): void;
 }

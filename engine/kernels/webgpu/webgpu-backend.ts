@@ -9,6 +9,7 @@ import { checkUpload, supportsWhatFits } from '../check-memory.ts';
 import type { FeatureState, KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { CommandRecorder } from './command-recorder.ts';
+import { type AbilityOptions, type FoundAbilities, findAbilities, PLAIN_ABILITIES } from './gpu-abilities.ts';
 import { findAdapter } from './gpu-adapter.ts';
 import type { GpuBuffer } from './gpu-buffer.ts';
 import { GpuDevice } from './gpu-device.ts';
@@ -18,7 +19,8 @@ import { KernelLibrary, type OpContext } from './op-context.ts';
 import type { GpuOpSet } from './op-set.ts';
 import { placeBytes } from './ops/copy-blocks.ts';
 import { GPU_OPS } from './ops/index.ts';
-import { checkSubgroups } from './subgroup-sum.ts';
+import { whyNotTop } from './ops/top-logits.ts';
+import { ScratchBuffers } from './scratch-buffers.ts';
 import { matrixFormat } from './weight-formats/index.ts';
 import { whyNotWeights } from './weight-views.ts';
 
@@ -27,16 +29,18 @@ export const WEBGPU_OWNER = 'webgpu';
 export interface WebGpuBackendOptions {
   /** The longest buffer for a part of a weight, in bytes, where that is less than the device's own limit; for tests. */
   readonly maxWeightBytes?: number;
-  /** What `checkSubgroups` said. Absent: not used. */
-  readonly subgroups?: FeatureState;
+  /** What `findAbilities` said. Absent: only what every device can. */
+  readonly found?: FoundAbilities;
 }
 
 /** @throws UnsupportedError where there is no GPU, DeviceError when its driver refuses */
-export async function createWebGpuBackend(options: WebGpuBackendOptions = {}): Promise<WebGpuBackend> {
-  const found = await findAdapter();
-  if (typeof found === 'string') throw new UnsupportedError('backend webgpu', found);
-  const gpu = await GpuDevice.open(found.gpu, found.adapter);
-  return new WebGpuBackend(gpu, { subgroups: await checkSubgroups(gpu), ...options });
+export async function createWebGpuBackend(
+  options: AbilityOptions & Pick<WebGpuBackendOptions, 'maxWeightBytes'> = {},
+): Promise<WebGpuBackend> {
+  const adapter = await findAdapter();
+  if (typeof adapter === 'string') throw new UnsupportedError('backend webgpu', adapter);
+  const gpu = await GpuDevice.open(adapter.gpu, adapter.adapter);
+  return new WebGpuBackend(gpu, { ...options, found: await findAbilities(gpu, options) });
 }
 
 /** Hand-written WGSL. */
@@ -46,7 +50,9 @@ const HAND_WRITTEN: GpuOpSet = {
   supports(op, args) {
     if (GPU_OPS[op] === undefined) return `webgpu has no kernel for ${op}`;
     const answer = supportsWhatFits(op, args);
-    return answer === true ? (whyNotWeights(args) ?? true) : answer;
+    if (answer !== true) return answer;
+    if (op === 'topLogits') return whyNotTop((args as OpArgs['topLogits']).out.shape[1]!) ?? true;
+    return whyNotWeights(args) ?? true;
   },
   run(context, op, args) {
     const run = GPU_OPS[op];
@@ -69,18 +75,24 @@ export class WebGpuBackend implements KernelBackend {
 
   /** Takes the device over.
    * @param ops  the kernels; another backend brings its own */
-  constructor(gpu: GpuDevice, { maxWeightBytes, subgroups }: WebGpuBackendOptions = {}, ops = HAND_WRITTEN) {
+  constructor(gpu: GpuDevice, { maxWeightBytes, found }: WebGpuBackendOptions = {}, ops = HAND_WRITTEN) {
     this.name = ops.owner;
     this.#ops = ops;
     this.gpu = gpu;
     this.#recorder = new CommandRecorder(gpu);
     this.#memory = new GpuMemory(ops.owner, gpu, this.#recorder, maxWeightBytes);
-    const hasSubgroups = subgroups?.used ?? false;
-    this.#context = { memory: this.#memory, recorder: this.#recorder, library: new KernelLibrary(), hasSubgroups };
+    this.#context = {
+      memory: this.#memory,
+      recorder: this.#recorder,
+      library: new KernelLibrary(),
+      scratch: new ScratchBuffers(),
+      abilities: found?.abilities ?? PLAIN_ABILITIES,
+      workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+    };
     const { name, isSoftware, fingerprint } = gpu.adapter;
     this.features = {
       hardware: isSoftware ? { used: false, reason: `${name} is software` } : { used: true },
-      ...(subgroups === undefined ? {} : { subgroups }),
+      ...found?.features,
     };
     this.kvPageLayout = `${ops.owner} rows 1 ${fingerprint}`;
   }
@@ -186,7 +198,7 @@ export class WebGpuBackend implements KernelBackend {
   free(tensor: Tensor): void {
     this.#expectOpen();
     this.#memory.free(tensor);
-    this.#ops.afterFree?.(this.#context);
+    this.#context.scratch.releaseIfAlone(this.#memory);
   }
 
   memoryUsage(): MemoryUsage {

@@ -9,11 +9,12 @@ import { pagedAttention } from './paged-attention.ts';
 import { rope } from './rope.ts';
 import { embed, gatherRows } from './row-copies.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
+import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
 
 type GpuOps = { readonly [Name in OpName]?: (context: OpContext, args: OpArgs[Name]) => void };
 
-/** An op that is not here is not supported.
+/** softmaxSums is not here: it wants more bits than f32 has, and WGSL has nothing else.
  * @throws InvalidArgumentError for an index out of range, UnsupportedError for a weight that was not loaded as one */
 export const GPU_OPS: GpuOps = {
   embed,
@@ -29,4 +30,5 @@ export const GPU_OPS: GpuOps = {
   gatherRows,
   copyBlocks,
   tokenLogprobs,
+  topLogits,
 };

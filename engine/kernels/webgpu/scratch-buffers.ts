@@ -1,7 +1,7 @@
 /** Memory between two kernels of an op. Kept by name from op to op, as commands run in order; grows when an op needs more,
  * and goes when the backend has nothing else left. */
 import type { Tensor } from '../../tensor/tensor.ts';
-import type { GpuMemory } from '../webgpu/gpu-memory.ts';
+import type { GpuMemory } from './gpu-memory.ts';
 
 export class ScratchBuffers {
   readonly #tensors = new Map<string, Tensor>();
