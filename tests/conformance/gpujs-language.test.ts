@@ -7,12 +7,13 @@ import { KernelCompiler } from '../../engine/kernels/gpujs/kernel-compiler.ts';
 import type { KernelSource, KernelThread, Vector } from '../../engine/kernels/gpujs/kernel-source.ts';
 import { MAX_DIVIDEND } from '../../engine/kernels/gpujs/limits.ts';
 import { loadGpujs } from '../../engine/kernels/gpujs/load-gpujs.ts';
-import { ScratchBuffers } from '../../engine/kernels/gpujs/scratch-buffers.ts';
 import { CommandRecorder } from '../../engine/kernels/webgpu/command-recorder.ts';
+import { PLAIN_ABILITIES } from '../../engine/kernels/webgpu/gpu-abilities.ts';
 import { findAdapter } from '../../engine/kernels/webgpu/gpu-adapter.ts';
 import { GpuDevice } from '../../engine/kernels/webgpu/gpu-device.ts';
 import { GpuMemory } from '../../engine/kernels/webgpu/gpu-memory.ts';
 import { KernelLibrary } from '../../engine/kernels/webgpu/op-context.ts';
+import { ScratchBuffers } from '../../engine/kernels/webgpu/scratch-buffers.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 import { runThreads } from '../helpers/plain-kernels.ts';
 
@@ -112,8 +113,9 @@ describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
     gpu = await GpuDevice.open(found.gpu, found.adapter);
     recorder = new CommandRecorder(gpu);
     memory = new GpuMemory('language', gpu, recorder);
-    const context = { memory, recorder, library: new KernelLibrary(), hasSubgroups: false };
-    target = new GpuOpTarget(context, new KernelCompiler(await loadGpujs()), new ScratchBuffers());
+    const [library, scratch] = [new KernelLibrary(), new ScratchBuffers()];
+    const context = { memory, recorder, library, scratch, abilities: PLAIN_ABILITIES, workgroupBytes: 0 };
+    target = new GpuOpTarget(context, new KernelCompiler(await loadGpujs()));
   });
   afterAll(async () => {
     memory?.releaseAll();
