@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { checkCommands } from './packed-commands.ts';
 
 const MAX_TARBALL_BYTES = 8_000_000;
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall'];
@@ -12,7 +13,7 @@ function run(command: string, args: readonly string[], cwd: string): string {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
 }
 
-function expect(condition: boolean, what: string): void {
+function check(condition: boolean, what: string): void {
   if (!condition) throw new Error(`pack check failed: ${what}`);
   process.stdout.write(`ok  ${what}\n`);
 }
@@ -23,6 +24,8 @@ const USES: Readonly<Record<string, string>> = {
     import { dequantize, quantize } from 'quern/formats';
     import { createBackend } from 'quern/kernels';
     const row = dequantize('q8_0', quantize('q8_0', new Float32Array(32).fill(1)), 32);
+    dequantize('q6_k', new Uint8Array(210), 256);
+    dequantize('iq4_nl', new Uint8Array(18), 32);
     await using engine = await Engine.load(bundledModelPath());
     const { text } = await engine.generate('Once upon a time', { max_tokens: 8, temperature: 0 }).result;
     console.log(JSON.stringify({ text, one: row[0], backend: typeof createBackend }));`,
@@ -55,32 +58,33 @@ try {
   ];
   const tarball = join(folder, basename(packed.filename));
   const { size } = statSync(tarball);
-  expect(size < MAX_TARBALL_BYTES, `the tarball has ${size} bytes, under ${MAX_TARBALL_BYTES}`);
+  check(size < MAX_TARBALL_BYTES, `the tarball has ${size} bytes, under ${MAX_TARBALL_BYTES}`);
 
   writeFileSync(join(folder, 'package.json'), JSON.stringify({ name: 'user', private: true }));
   run('npm', ['install', '--no-audit', '--no-fund', tarball], folder);
   const manifest = JSON.parse(readFileSync(join(folder, 'node_modules/quern/package.json'), 'utf8')) as {
     scripts?: Record<string, string>;
   };
-  expect(!INSTALL_SCRIPTS.some((name) => manifest.scripts?.[name] !== undefined), 'there is no install script');
+  check(!INSTALL_SCRIPTS.some((name) => manifest.scripts?.[name] !== undefined), 'there is no install script');
 
   for (const [name, source] of Object.entries(USES)) writeFileSync(join(folder, name), source);
   const imported = JSON.parse(run(process.execPath, ['use.mjs'], folder)) as { text: string; one: number };
-  expect(
+  check(
     imported.text.length > 0 && Math.abs(imported.one - 1) < 0.01,
     `import works: ${JSON.stringify(imported.text)}`,
   );
   const required = JSON.parse(run(process.execPath, ['use.cjs'], folder)) as { text: string; bytes: number };
-  expect(required.text === imported.text && required.bytes === 18, 'require() works and gives the same text');
+  check(required.text === imported.text && required.bytes === 18, 'require() works and gives the same text');
 
   const typecheck = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2024', '--types', 'node'];
   const typeRoots = ['--typeRoots', join(root, 'node_modules/@types')];
   run(join(root, 'node_modules/.bin/tsc'), [...typecheck, ...typeRoots, '--skipLibCheck', 'false', 'use.ts'], folder);
-  expect(true, 'the types are usable');
+  check(true, 'the types are usable');
 
   const quern = join(folder, 'node_modules/.bin/quern');
   const told = run(quern, ['run', '--temperature', '0', '--max-tokens', '8', 'Once upon a time'], folder);
-  expect(told.includes(imported.text), 'the command works');
+  check(told.includes(imported.text), 'the command works');
+  checkCommands(quern, folder, check);
 } finally {
   rmSync(folder, { recursive: true, force: true });
   rmSync(join(root, 'dist'), { recursive: true, force: true });
