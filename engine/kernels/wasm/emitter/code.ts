@@ -15,7 +15,7 @@ export type ValueType = 'i32' | 'f32' | 'f64' | 'v128';
 export const VALUE_TYPE_CODES: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
 /** Bytes in nested lists: pieces of code are put together by reference and flattened once, at the end. */
-export type Code = readonly (number | Code)[];
+export type Code = readonly (number | Code)[] | Uint8Array;
 
 /** Code that leaves one value of type T on the stack. */
 export interface Expression<T extends ValueType> {
@@ -34,11 +34,11 @@ export type F32 = Expression<'f32'>;
 export type F64 = Expression<'f64'>;
 export type V128 = Expression<'v128'>;
 
-export function expression<T extends ValueType>(type: T, ...code: Code): Expression<T> {
+export function expression<T extends ValueType>(type: T, ...code: readonly (number | Code)[]): Expression<T> {
   return { type, code };
 }
 
-export function statement(...code: Code): Statement {
+export function statement(...code: readonly (number | Code)[]): Statement {
   return { type: 'statement', code };
 }
 
@@ -64,10 +64,45 @@ export class Local<T extends ValueType> implements Expression<T> {
   }
 }
 
-export function flatten(code: Code, into: number[] = []): number[] {
-  for (const piece of code) {
-    if (typeof piece === 'number') into.push(piece);
-    else flatten(piece, into);
+/** The bytes of nested lists, one after the other. */
+export function flatten(code: Code): Uint8Array<ArrayBuffer> {
+  const bytes = new FlatCode();
+  bytes.add(code);
+  return bytes.take();
+}
+
+/** Code that grows at its end. Hundreds of kilobytes are put together at every start of an engine, so this is written to
+ * be quick. */
+export class FlatCode {
+  #bytes = new Uint8Array(64);
+  #length = 0;
+
+  add(code: Code): void {
+    if (code instanceof Uint8Array) {
+      this.#makeRoom(code.length);
+      this.#bytes.set(code, this.#length);
+      this.#length += code.length;
+      return;
+    }
+    this.#makeRoom(code.length);
+    for (const piece of code) {
+      if (typeof piece !== 'number') this.add(piece);
+      else {
+        // A piece before this one may have taken the room.
+        if (this.#length === this.#bytes.length) this.#makeRoom(1);
+        this.#bytes[this.#length++] = piece;
+      }
+    }
   }
-  return into;
+
+  take(): Uint8Array<ArrayBuffer> {
+    return this.#bytes.slice(0, this.#length);
+  }
+
+  #makeRoom(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+  }
 }

@@ -1,6 +1,7 @@
 /** One function: its parameters, its locals and its body. Locals are declared as they are needed. */
 import {
   type Expression,
+  FlatCode,
   flatten,
   Local,
   type Statement,
@@ -16,9 +17,10 @@ export class FunctionBuilder {
   readonly #localTypes: ValueType[] = [];
   readonly #constants = new Map<string, Local<'v128'>>();
   readonly #prologue: Statement[] = [];
-  readonly #body: Statement[] = [];
+  /** Flat from the start: kept as lists, the code of all kernels would take 30 MB. */
+  readonly #body = new FlatCode();
   #result: Expression<ValueType> | undefined;
-  #code: readonly number[] | undefined;
+  #code: Uint8Array | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -44,7 +46,8 @@ export class FunctionBuilder {
   /** A vector constant, set once at the function's start: V8 builds a `v128.const` anew wherever it stands, and inside a
    * hot loop that costs more than the arithmetic. Equal constants share a local. */
   constant(value: V128): Local<'v128'> {
-    const key = flatten(value.code).join();
+    // Nested lists join as if they were flat.
+    const key = value.code.join();
     let local = this.#constants.get(key);
     if (local === undefined) {
       local = this.local('v128');
@@ -55,7 +58,7 @@ export class FunctionBuilder {
   }
 
   emit(...statements: readonly Statement[]): void {
-    this.#body.push(...statements);
+    for (const { code } of statements) this.#body.add(code);
   }
 
   /** What the function returns; evaluated after the body. */
@@ -71,22 +74,23 @@ export class FunctionBuilder {
   }
 
   /** Locals and body, preceded by their length, as the code section holds them. */
-  get code(): readonly number[] {
+  get code(): Uint8Array {
     this.#code ??= this.#encode();
     return this.#code;
   }
 
-  #encode(): readonly number[] {
+  #encode(): Uint8Array {
     const declarations = this.#localTypes.flatMap((type) => [1, VALUE_TYPE_CODES[type]]);
-    const statements = [...this.#prologue, ...this.#body].map(({ code }) => code);
+    const prologue = this.#prologue.map(({ code }) => code);
     const body = flatten([
       unsignedLeb128(this.#localTypes.length),
       declarations,
-      statements,
+      prologue,
+      this.#body.take(),
       this.#result?.code ?? [],
       0x0b,
     ]);
-    return [...unsignedLeb128(body.length), ...body];
+    return flatten([unsignedLeb128(body.length), body]);
   }
 }
 

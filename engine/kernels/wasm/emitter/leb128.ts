@@ -4,8 +4,12 @@
  *
  * Source  WebAssembly specification, section 5.2.2 */
 
+/** The lists of one byte: nearly all that are asked for. */
+const ONE_BYTE: readonly (readonly number[])[] = Array.from({ length: 0x80 }, (_, value) => [value]);
+
 /** Unsigned, for counts, indices and offsets: 0 to 2^32 - 1. */
-export function unsignedLeb128(value: number): number[] {
+export function unsignedLeb128(value: number): readonly number[] {
+  if (value >= 0 && value < 0x80) return ONE_BYTE[value]!;
   const bytes: number[] = [];
   let rest = value >>> 0;
   do {

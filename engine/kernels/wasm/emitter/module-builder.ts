@@ -19,20 +19,18 @@ const SHARED_WITH_MAXIMUM = 3;
  * @returns the binary module; `instance.exports[name]` are its functions, `{ env: { memory } }` its imports */
 export function buildModule(functions: readonly FunctionBuilder[], variant: string): Uint8Array<ArrayBuffer> {
   const indices = functions.map((_, index) => index);
-  return Uint8Array.from(
-    flatten([
-      MAGIC_AND_VERSION,
-      section(1, list(functions.map(({ signature }) => signature))),
-      section(
-        2,
-        list([[text('env'), text('memory'), 2, SHARED_WITH_MAXIMUM, unsignedLeb128(1), unsignedLeb128(MAX_PAGES)]]),
-      ),
-      section(3, list(indices.map((index) => unsignedLeb128(index)))),
-      section(7, list(functions.map(({ name }, index) => [text(name), 0, unsignedLeb128(index)]))),
-      section(10, list(functions.map(({ code }) => code))),
-      section(0, [text('quern.variant'), text(variant)]),
-    ]),
-  );
+  return flatten([
+    MAGIC_AND_VERSION,
+    section(1, list(functions.map(({ signature }) => signature))),
+    section(
+      2,
+      list([[text('env'), text('memory'), 2, SHARED_WITH_MAXIMUM, unsignedLeb128(1), unsignedLeb128(MAX_PAGES)]]),
+    ),
+    section(3, list(indices.map((index) => unsignedLeb128(index)))),
+    section(7, list(functions.map(({ name }, index) => [text(name), 0, unsignedLeb128(index)]))),
+    section(10, list(functions.map(({ code }) => code))),
+    section(0, [text('quern.variant'), text(variant)]),
+  ]);
 }
 
 function section(id: number, content: Code): Code {

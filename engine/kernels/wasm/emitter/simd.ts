@@ -16,22 +16,22 @@ import {
 import { unsignedLeb128 } from './leb128.ts';
 import { memoryArgument } from './memory-access.ts';
 
-const simd = (opcode: number) => [0xfd, unsignedLeb128(opcode)] as const;
+const simd = (opcode: number) => [0xfd, ...unsignedLeb128(opcode)] as const;
 
-const unary =
-  (opcode: number) =>
-  (a: V128): V128 =>
-    expression('v128', a.code, simd(opcode));
+function unary(opcode: number): (a: V128) => V128 {
+  const instruction = simd(opcode);
+  return (a) => expression('v128', a.code, instruction);
+}
 
-const binary =
-  (opcode: number) =>
-  (a: V128, b: V128): V128 =>
-    expression('v128', a.code, b.code, simd(opcode));
+function binary(opcode: number): (a: V128, b: V128) => V128 {
+  const instruction = simd(opcode);
+  return (a, b) => expression('v128', a.code, b.code, instruction);
+}
 
-const ternary =
-  (opcode: number) =>
-  (a: V128, b: V128, c: V128): V128 =>
-    expression('v128', a.code, b.code, c.code, simd(opcode));
+function ternary(opcode: number): (a: V128, b: V128, c: V128) => V128 {
+  const instruction = simd(opcode);
+  return (a, b, c) => expression('v128', a.code, b.code, c.code, instruction);
+}
 
 /** Shifts every lane by the same number of bits. */
 const shift =
@@ -45,7 +45,7 @@ const load =
     expression('v128', address.code, simd(opcode), memoryArgument(byteOffset));
 
 const constant = (lanes: Float64Array | Float32Array | Int32Array | Int16Array | Int8Array): V128 =>
-  expression('v128', simd(12), [...new Uint8Array(lanes.buffer)]);
+  expression('v128', simd(12), new Uint8Array(lanes.buffer));
 
 export const v128 = {
   load: load(0),
