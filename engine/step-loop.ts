@@ -6,6 +6,7 @@ import { buildBatch } from './runner/batch-builder.ts';
 import { dealResults, type SequenceRows } from './runner/deal-results.ts';
 import type { Executor } from './runner/executor.ts';
 import { freezePolicy, type RowPolicy } from './runner/row-policy.ts';
+import { RowSampling } from './runner/row-sampling.ts';
 import type { Scheduler } from './scheduler/scheduler.ts';
 import type { SchedulerOutput } from './scheduler/scheduler-output.ts';
 import type { TimerClock } from './util/clock.ts';
@@ -112,7 +113,8 @@ export class StepLoop {
       const sampled = new Map<number, readonly number[]>();
       const pending: Promise<void>[] = [];
       let turnMs = clock.nowMs();
-      for (const rows of dealResults(output, result, { policy, batch, vocabSize, hiddenSize })) {
+      const rowSampling = this.#executor.sampleRows === undefined ? undefined : new RowSampling();
+      for (const rows of dealResults(output, result, { policy, batch, rowSampling, vocabSize, hiddenSize })) {
         const later = this.#take(rows, sampled);
         if (later !== undefined) pending.push(later);
         // Sampling from a whole row of a large vocabulary takes milliseconds: the host's event loop gets its turns.
@@ -120,6 +122,7 @@ export class StepLoop {
         await nextTurn();
         turnMs = clock.nowMs();
       }
+      await rowSampling?.run((jobs) => this.#executor.sampleRows!(jobs));
       await Promise.all(pending);
       scheduler.update(output, sampled);
     } catch (error) {

@@ -1,15 +1,22 @@
 /** How backends take part in worker threads: what the calling thread posts, and what a worker makes of it. One entry per
  * backend that computes on host threads; a backend that does its work elsewhere (a GPU) has none. */
 import { UnsupportedError } from '../errors.ts';
-import type { BufferHandle } from '../tensor/tensor.ts';
+import type { BufferHandle, Tensor } from '../tensor/tensor.ts';
 import type { KernelBackend, KernelOps } from './kernel-backend.ts';
 import type { Part } from './part.ts';
-import { REFERENCE_OWNER } from './reference/host-memory.ts';
+import { floatsOf, REFERENCE_OWNER } from './reference/host-memory.ts';
 import { hostBufferCodec, referencePartOps } from './reference/reference-part-ops.ts';
 import type { PackJob } from './wasm/packing/pack-rows.ts';
 import type { WasmBackend } from './wasm/wasm-backend.ts';
 import { WASM_OWNER } from './wasm/wasm-buffer.ts';
-import { attachWasm, runWasmJob, type WasmAttachment, wasmBufferCodec, wasmPartOps } from './wasm/wasm-worker.ts';
+import {
+  attachWasm,
+  runWasmJob,
+  viewOf,
+  type WasmAttachment,
+  wasmBufferCodec,
+  wasmPartOps,
+} from './wasm/wasm-worker.ts';
 
 /** A buffer handle as something that survives a message with its memory shared, and back. */
 export interface BufferCodec {
@@ -23,6 +30,8 @@ export interface WorkerBackend {
   /** The ops as one of `part.count` threads runs them: its part of each, then `meet`, which returns when every thread has
    * called it. */
   partOps(part: Part, meet: () => void): KernelOps;
+  /** The values of an f32 tensor in place. */
+  view(tensor: Tensor): Float32Array;
   /** Does a job that `KernelBackend.loadWeight` handed to `offload`. */
   runJob(job: unknown): unknown;
 }
@@ -45,7 +54,7 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
   [REFERENCE_OWNER]: {
     codec: hostBufferCodec,
     attachmentOf: () => undefined,
-    attach: () => ({ partOps: referencePartOps, runJob: noJobs }),
+    attach: () => ({ partOps: referencePartOps, view: floatsOf, runJob: noJobs }),
   },
   [WASM_OWNER]: {
     codec: wasmBufferCodec,
@@ -54,6 +63,7 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
       const machines = attachWasm(attachment as WasmAttachment);
       return {
         partOps: (part, meet) => wasmPartOps(machines, part, meet),
+        view: (tensor) => viewOf(machines, tensor),
         runJob: (job) => runWasmJob(machines, job as PackJob),
       };
     },

@@ -1,7 +1,9 @@
 /** One choice of a request: its sampler, and the way from token ids to text that may be shown. */
 import type { SequenceRows } from '../runner/deal-results.ts';
 import type { SummaryNeeds, SummarySupport } from '../sampling/row-summary.ts';
-import type { SampledToken, Sampler } from '../sampling/sampler.ts';
+import type { SampleJob } from '../sampling/sample-job.ts';
+import type { SampledToken } from '../sampling/sampled-token.ts';
+import type { Sampler } from '../sampling/sampler.ts';
 import type { StopCriteria } from '../sampling/stop-criteria.ts';
 import { StopStringMatcher } from '../sampling/stop-string-matcher.ts';
 import type { Sequence } from '../scheduler/sequence.ts';
@@ -48,14 +50,28 @@ export class Choice implements SequenceHandler {
   }
 
   /** Chooses the next token, in a step that reaches the sequence's end: from what the step says of the row if that is
-   * enough, else from the row itself. */
-  onRows({ samples, summary, logits, fetchLogits }: SequenceRows): Promise<number> | number | undefined {
-    if (!samples) return undefined;
+   * enough, else from the row itself, on a worker if there is one. */
+  onRows(rows: SequenceRows): Promise<number> | number | undefined {
+    if (!rows.samples) return undefined;
+    const { summary, logits } = rows;
     const { sampler } = this.#parts;
     const sampled = summary && sampler.sampleFrom(summary, this.sequence);
     if (sampled !== undefined) return this.#note(sampled);
-    const sampleFromRow = (row: Float32Array): number => this.#note(sampler.sample(row, this.sequence, summary));
-    return logits.length > 0 ? sampleFromRow(logits) : fetchLogits().then(sampleFromRow);
+    const job = rows.sampleElsewhere && sampler.jobFor(this.sequence);
+    if (job !== undefined) return this.#sampleElsewhere(rows, job);
+    return logits.length > 0 ? this.#sample(logits, rows) : rows.fetchLogits().then((row) => this.#sample(row, rows));
+  }
+
+  #sample(row: Float32Array, { summary }: SequenceRows): number {
+    return this.#note(this.#parts.sampler.sample(row, this.sequence, summary));
+  }
+
+  async #sampleElsewhere(rows: SequenceRows, job: SampleJob): Promise<number> {
+    const { sampler } = this.#parts;
+    const result = await rows.sampleElsewhere!(job);
+    // Says what is wrong with the row.
+    if (result === 'nothing') return this.#sample(rows.logits, rows);
+    return this.#note(sampler.takeOver(result, rows.logits, rows.summary));
   }
 
   #note(sampled: SampledToken): number {

@@ -1,9 +1,11 @@
 /** Deals a step's results out to its sequences, in the order in which `buildBatch` asked for them. */
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { RowSummary, SummaryNeeds } from '../sampling/row-summary.ts';
+import type { SampleJob, SampleJobResult } from '../sampling/sample-job.ts';
 import { SegmentSums, segmentSumsLength } from '../sampling/segment-sums.ts';
 import type { SchedulerOutput } from '../scheduler/scheduler-output.ts';
 import { numScored, type StepPolicy } from './row-policy.ts';
+import type { RowSampling } from './row-sampling.ts';
 
 /** A sequence's share of a step's results. Views of the step's arrays. */
 export interface SequenceRows {
@@ -15,6 +17,8 @@ export interface SequenceRows {
   readonly summary: RowSummary | undefined;
   /** The whole row, [vocabSize]; empty when it does not sample, or has to be fetched. */
   readonly logits: Float32Array;
+  /** Has workers sample from the whole row. Absent: there are none. */
+  readonly sampleElsewhere: ((job: SampleJob) => Promise<SampleJobResult>) | undefined;
   /** The whole row, from wherever it is. */
   readonly fetchLogits: () => Promise<Float32Array>;
   readonly logprobs: Float32Array;
@@ -25,6 +29,8 @@ export interface SequenceRows {
 export interface DealOptions {
   readonly policy: StepPolicy;
   readonly batch: Pick<ForwardBatch, 'numTop'>;
+  /** Takes rows to be sampled whole, where workers do that. */
+  readonly rowSampling: RowSampling | undefined;
   readonly vocabSize: number;
   readonly hiddenSize: number;
 }
@@ -32,7 +38,7 @@ export interface DealOptions {
 export function* dealResults(
   output: SchedulerOutput,
   result: StepResult,
-  { policy, batch, vocabSize, hiddenSize }: DealOptions,
+  { policy, batch, rowSampling, vocabSize, hiddenSize }: DealOptions,
 ): Generator<SequenceRows> {
   const takeLogits = taker(result.logits);
   const takeTop = taker(result.topLogits);
@@ -61,6 +67,7 @@ export function* dealResults(
         ...summaryOf(needs, top, takeSums(needs.temperatures.length * segmentSumsLength(vocabSize))),
       },
       logits,
+      sampleElsewhere: rowSampling && ((job) => rowSampling.add(place, job)),
       fetchLogits: () => result.fetchLogits(place),
       logprobs: takeLogprobs(numLogprobs),
       hiddenStates: takeHidden(numHidden),

@@ -2,6 +2,8 @@
 import type { DeviceLostError } from '../errors.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { SummarySupport } from '../sampling/row-summary.ts';
+import type { SampleJobResult } from '../sampling/sample-job.ts';
+import type { RowJob } from './row-sampling.ts';
 
 export interface Executor {
   /** Threads that compute; 0 when the caller's does. */
@@ -16,5 +18,8 @@ export interface Executor {
   /** Runs one step. One at a time: the next call waits for the last to settle.
    * Errors  WorkerCrashedError when a worker died in the step; DeviceLostError; what an op threw */
   execute(batch: ForwardBatch): Promise<StepResult>;
+  /** Samples from whole rows of the last step, on the threads that compute. Absent: there are none.
+   * Errors  WorkerCrashedError */
+  readonly sampleRows?: ((jobs: readonly RowJob[]) => Promise<readonly SampleJobResult[]>) | undefined;
   close(): Promise<void>;
 }

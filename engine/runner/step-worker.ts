@@ -3,7 +3,11 @@
 import { workerData } from 'piscina';
 import { attachWorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
 import { findModelFamily } from '../model/model-registry.ts';
+import { Candidates } from '../sampling/candidates.ts';
+import { runSampleJob } from '../sampling/run-sample-job.ts';
+import type { SampleJobResult } from '../sampling/sample-job.ts';
 import { Barrier, BarrierPoisonedError } from './barrier.ts';
+import type { RowJob } from './row-sampling.ts';
 import { decodePlan, type SharedPlan } from './shared-plan.ts';
 import { runStep, type StepModel, type StepSize } from './step-program.ts';
 
@@ -33,19 +37,28 @@ export interface JobTask {
   readonly job: unknown;
 }
 
-export type WorkerTask = StepTask | PlanTask | JobTask;
+/** Rows of the last step's logits to sample from, for one worker alone. */
+export interface RowsTask {
+  readonly rows: readonly RowJob[];
+}
+
+export type WorkerTask = StepTask | PlanTask | JobTask | RowsTask;
 
 const { backend: message, plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
 const barrier = new Barrier(numThreads, barrierBuffer);
 const backend = attachWorkerBackend(message);
 let model = plan === undefined ? undefined : modelOf(plan);
 
+/** Made when it is first needed: few requests need whole rows. */
+let candidates: Candidates | undefined;
+
 /** Piscina calls it for every task.
- * @returns what the job returns
+ * @returns what the job returns, or the rows' tokens
  * @throws BarrierPoisonedError when another worker failed; what an op or a job threw, after freeing the others. */
 export function runTask(task: WorkerTask): unknown {
   try {
     if ('job' in task) return backend.runJob(task.job);
+    if ('rows' in task) return sampleRows(task);
     if ('plan' in task) learn(task);
     else runPart(task);
     return undefined;
@@ -65,6 +78,14 @@ function runPart({ part, size }: StepTask): void {
   if (model === undefined) throw new Error('a step came before the model');
   const ops = backend.partOps({ index: part, count: numThreads }, () => barrier.wait());
   runStep(ops, model, size);
+}
+
+function sampleRows({ rows }: RowsTask): SampleJobResult[] {
+  if (model === undefined) throw new Error('rows came before the model');
+  const { logits } = model.memory.activations;
+  candidates ??= new Candidates(model.config.vocabSize);
+  const thread = candidates;
+  return rows.map(({ place, job }) => runSampleJob(job, backend.view(logits.slice(place, place + 1)), thread));
 }
 
 function modelOf(plan: SharedPlan): StepModel {

@@ -4,6 +4,7 @@
  *   born        { backend, barrier }                      the plan too, where a thread replaces one that died
  *   offload     one task, on any thread
  *   runParts    one task per thread, which meet at the barrier
+ *   sampleRows  one task per thread, of which each does its own
  *
  * A thread that dies takes its task with it. Others that wait for it at the barrier are freed by poisoning that, and
  * Piscina replaces the thread before the next task. */
@@ -11,7 +12,9 @@ import { Piscina } from 'piscina';
 import { WorkerCrashedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import { type BufferCodec, workerMessage } from '../kernels/worker-backends.ts';
+import type { SampleJobResult } from '../sampling/sample-job.ts';
 import { Barrier } from './barrier.ts';
+import type { RowJob } from './row-sampling.ts';
 import { encodePlan } from './shared-plan.ts';
 import type { StepModel } from './step-program.ts';
 import type { StepWorkerData, WorkerTask } from './step-worker.ts';
@@ -70,6 +73,22 @@ export class StepWorkers {
     await this.#heal();
     this.#barrier.reset();
     throw asCrash(failures);
+  }
+
+  /** Deals the rows out to the threads. May not overlap with other calls either.
+   * @throws WorkerCrashedError when one was not done */
+  async sampleRows(jobs: readonly RowJob[]): Promise<readonly SampleJobResult[]> {
+    const numTasks = Math.min(this.numThreads, jobs.length);
+    const outcomes = await Promise.all(
+      Array.from({ length: numTasks }, (_, task) => this.#run({ rows: jobs.filter((_, i) => i % numTasks === task) })),
+    );
+    const failures = outcomes.flatMap(({ failure }) => failure ?? []);
+    if (failures.length > 0) {
+      await this.#heal();
+      this.#barrier.reset();
+      throw asCrash(failures);
+    }
+    return jobs.map((_, i) => (outcomes[i % numTasks]!.result as SampleJobResult[])[Math.floor(i / numTasks)]!);
   }
 
   async close(): Promise<void> {

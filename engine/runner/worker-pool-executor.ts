@@ -10,7 +10,9 @@ import { EngineClosedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import type { ForwardBatch, StepResult } from '../model/forward-batch.ts';
 import type { SummarySupport } from '../sampling/row-summary.ts';
+import type { SampleJobResult } from '../sampling/sample-job.ts';
 import type { Executor } from './executor.ts';
+import type { RowJob } from './row-sampling.ts';
 import { downloadResult, uploadBatch } from './step-io.ts';
 import { type StepModel, stepSizeOf } from './step-program.ts';
 import type { StepWorkers } from './step-workers.ts';
@@ -44,6 +46,13 @@ export class WorkerPoolExecutor implements Executor {
     const step = this.#running.then(() => this.#execute(batch));
     this.#running = step.catch(() => {});
     return step;
+  }
+
+  async sampleRows(jobs: readonly RowJob[]): Promise<readonly SampleJobResult[]> {
+    if (this.#isClosed) throw new EngineClosedError();
+    const sampling = this.#workers.sampleRows(jobs);
+    this.#running = sampling.catch(() => {});
+    return sampling;
   }
 
   async close(): Promise<void> {

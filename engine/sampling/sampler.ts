@@ -4,15 +4,17 @@
  * The choice depends on the row, the sequence's tokens, the options, the seed and how many tokens were drawn before,
  * and on nothing else: not on other requests, nor on the batch. */
 import { InvalidArgumentError, NonFiniteLogitsError, ShapeError } from '../errors.ts';
-import { Rng } from '../util/rng.ts';
+import { Rng, type RngState } from '../util/rng.ts';
 import { argmax } from './argmax.ts';
 import type { Candidates } from './candidates.ts';
 import { draw } from './draw.ts';
-import { LogProbabilities, type TokenLogprob } from './log-probabilities.ts';
+import { LogProbabilities } from './log-probabilities.ts';
 import type { LogitsProcessor } from './logits-processor.ts';
 import { buildProcessorChain, type ProcessorChain } from './processor-chain.ts';
 import { TopKProcessor } from './processors/top-k.ts';
 import { type RowSummary, type SummaryNeeds, type SummarySupport, sumsAt } from './row-summary.ts';
+import type { SampleJob, SampleJobResult } from './sample-job.ts';
+import type { SampledToken } from './sampled-token.ts';
 import type { SamplingParams } from './sampling-params.ts';
 import { SummaryLogProbabilities } from './summary-log-probabilities.ts';
 import { SummarySampler } from './summary-sampler.ts';
@@ -33,14 +35,6 @@ export interface SamplerOptions {
   readonly masks?: readonly LogitsProcessor[];
 }
 
-export interface SampledToken {
-  readonly tokenId: number;
-  /** Only when the request asked for log-probabilities. */
-  readonly logprob?: number;
-  /** The likeliest tokens, best first, whether or not the chosen one is among them. Together with `logprob`. */
-  readonly topLogprobs?: readonly TokenLogprob[];
-}
-
 export class Sampler {
   readonly params: SamplingParams;
   readonly seed: number;
@@ -49,7 +43,9 @@ export class Sampler {
   /** Absent when only whole rows will do. */
   readonly #strategy: SummaryStrategy | undefined;
   readonly #summarySampler: SummarySampler | undefined;
-  readonly #context: { history: TokenHistory; readonly rng: Rng };
+  readonly #context: { history: TokenHistory; rng: Rng };
+  /** `undefined` when there are masks, which cannot travel. */
+  readonly #portable: { readonly eogTokenIds: readonly number[] } | undefined;
 
   /** @throws InvalidArgumentError for a token id outside the vocabulary, or a seed that is none. */
   constructor(options: SamplerOptions) {
@@ -60,6 +56,7 @@ export class Sampler {
     this.#candidates = candidates;
     this.#chain = buildProcessorChain(params, eogTokenIds, masks);
     this.#context = { history: NO_HISTORY, rng: Rng.fromSeed(seed, completionIndex) };
+    this.#portable = masks.length === 0 ? { eogTokenIds } : undefined;
     const strategy = summaryStrategyOf(this.#chain, params.temperature === 0);
     this.#strategy = strategy;
     if (strategy !== undefined) this.#summarySampler = new SummarySampler(strategy, params, this.#chain, candidates);
@@ -79,6 +76,32 @@ export class Sampler {
     const tokenId = this.#summarySampler?.choose(summary, this.#context) ?? -1;
     if (tokenId === -1) return undefined;
     return this.params.logprobs ? this.#withLogprobs(tokenId, summary.row!, summary) : { tokenId };
+  }
+
+  /** What another thread needs to do `sample` in place of this one; `undefined` when none can. */
+  jobFor({ tokenIds, numTokens, numPromptTokens }: TokenHistory): SampleJob | undefined {
+    if (this.#portable === undefined) return undefined;
+    // Only edits read the tokens, so without any there is no need to send them.
+    const sent = this.#chain.edits.length === 0 ? [] : Int32Array.from(tokenIds).slice(0, numTokens);
+    const history = { tokenIds: sent, numTokens, numPromptTokens };
+    return { params: this.params, ...this.#portable, rng: this.rngState, history };
+  }
+
+  /** Takes in what the other thread did: the token, with log-probabilities that do not depend on who chose it.
+   * Shapes  logits [vocabSize], as the job had them */
+  takeOver(result: Exclude<SampleJobResult, 'nothing'>, logits: Float32Array, summary?: RowSummary): SampledToken {
+    this.rngState = result.rng;
+    const isSummarized = this.params.logprobs && summary !== undefined;
+    return isSummarized ? this.#withLogprobs(result.sampled.tokenId, logits, summary) : result.sampled;
+  }
+
+  /** Where the request's random numbers have got to. */
+  get rngState(): RngState {
+    return this.#context.rng.snapshot();
+  }
+
+  set rngState(state: RngState) {
+    this.#context.rng = Rng.fromState(state);
   }
 
   /** The next token of `history`.

@@ -2,6 +2,7 @@
  * three worker threads, and each gets the tokens and the bits of logits that it gets alone on the caller's thread. */
 import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
+import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
 import { cpuBackends, EngineHarness, type HarnessOptions } from '../helpers/engine-harness.ts';
 import { ALONE_OPTIONS, expectAsAlone, runScenario, type ScenarioRequest } from '../helpers/engine-scenario.ts';
 import { fixturePath, hasFixtures, skipNote } from '../helpers/fixtures.ts';
@@ -14,14 +15,25 @@ const [backend = 'reference'] = await cpuBackends();
 const SUBJECTS = ['king', 'old woman', 'fox', 'little girl', 'miller', 'wolf', 'giant', 'hen'];
 const VERBS = ['went', 'said', 'saw', 'took', 'sat', 'cried', 'had', 'ran'];
 
-/** Half of them greedy; all with the same beginning, one in eight a little later. */
+/** Every third drawn. */
+const isGreedy = (index: number): boolean => Math.floor(index / 8) % 3 !== 1;
+const SAMPLING: readonly SamplingOptions[] = [
+  {},
+  { top_k: 40 },
+  { top_p: 0.9, logprobs: 2 },
+  { typical_p: 0.8 },
+  { min_p: 0.02 },
+];
+
+/** Some greedy, some drawn; all with the same beginning, one in eight a little later. */
 function requestsFor(harness: EngineHarness, maxTokens: number): ScenarioRequest[] {
   return Array.from({ length: NUM_REQUESTS }, (_, index) => ({
     kind: 'generate',
     prompt: [...harness.engine.tokenize(`Once the ${SUBJECTS[index % 8]} ${VERBS[Math.floor(index / 8)]}`)],
     maxTokens,
     n: 1,
-    temperature: index % 2 === 0 ? 0 : 0.8,
+    temperature: isGreedy(index) ? 0 : 0.8,
+    sampling: isGreedy(index) ? {} : SAMPLING[index % SAMPLING.length]!,
     seed: index,
     stop: undefined,
     priority: 0,

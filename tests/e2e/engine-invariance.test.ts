@@ -29,6 +29,7 @@ const CROWD: ScenarioRequest[] = [0, 1, 2, 3, 4].map((index) => ({
   maxTokens: 32,
   n: 1,
   temperature: 0,
+  sampling: {},
   seed: index,
   stop: undefined,
   priority: 0,

@@ -108,6 +108,11 @@ export class EngineHarness {
     this.#recorder.hook = hook;
   }
 
+  /** Called when rows are about to be sampled whole by workers. */
+  set onSampleRows(hook: (() => void) | undefined) {
+    this.#recorder.sampleHook = hook;
+  }
+
   generate(prompt: Prompt, options: GenerateOptions = {}): Submitted {
     const numEvents = this.events.length;
     const stream = this.engine.generate(prompt, options);
@@ -177,6 +182,7 @@ class RecordingExecutor implements Executor {
   readonly stepSizes: number[] = [];
   maxNumSeqs = 0;
   hook: StepHook | undefined;
+  sampleHook: (() => void) | undefined;
   readonly #loaded: LoadedEngine;
   /** Sequences that run, by id. */
   readonly #running = new Map<number, Sequence>();
@@ -206,6 +212,16 @@ class RecordingExecutor implements Executor {
   onEvent(event: SequenceEvent, sequence: Sequence): void {
     if (event === 'started' || event === 'resumed') this.#running.set(sequence.id, sequence);
     else if (sequence.status !== 'running') this.#running.delete(sequence.id);
+  }
+
+  get sampleRows(): Executor['sampleRows'] {
+    const { executor } = this.#loaded;
+    if (executor.sampleRows === undefined) return undefined;
+    return (jobs) => {
+      const sampling = executor.sampleRows!(jobs);
+      this.sampleHook?.();
+      return sampling;
+    };
   }
 
   async execute(batch: ForwardBatch): Promise<StepResult> {

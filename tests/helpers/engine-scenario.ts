@@ -2,6 +2,7 @@
  * same request alone. */
 import fc from 'fast-check';
 import { AbortError } from '../../engine/errors.ts';
+import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
 import type { Sequence } from '../../engine/scheduler/sequence.ts';
 import type { EngineHarness, HarnessOptions } from './engine-harness.ts';
 import { TINY_VOCAB_SIZE } from './tiny-models.ts';
@@ -12,6 +13,8 @@ export interface ScenarioRequest {
   readonly maxTokens: number;
   readonly n: number;
   readonly temperature: number;
+  /** Other sampling options. */
+  readonly sampling: SamplingOptions;
   readonly seed: number;
   readonly stop: string | undefined;
   readonly priority: number;
@@ -25,7 +28,7 @@ export interface ScenarioRequest {
 /** All that may not depend on company. */
 export interface Outcome {
   readonly isAborted: boolean;
-  /** Per choice. For scoring and embedding: the numbers. */
+  /** Per choice. */
   readonly choices: readonly {
     /** Generated token ids, the one that ended the text included. */
     readonly tokenIds: readonly number[];
@@ -34,6 +37,7 @@ export interface Outcome {
     readonly text: string | undefined;
     readonly finishReason: string | undefined;
   }[];
+  /** Of an answer its log-probabilities. */
   readonly numbers: readonly number[];
 }
 
@@ -88,10 +92,16 @@ async function follow(harness: EngineHarness, request: ScenarioRequest, signal: 
       numbers = [...(await harness.engine.embed(request.prompt, scheduling)).vector];
     } else {
       const { maxTokens: max_tokens, n, temperature, seed, stop } = request;
-      const options = { ...scheduling, max_tokens, n, temperature, seed, stop: stop ?? null };
+      const options = { ...scheduling, ...request.sampling, max_tokens, n, temperature, seed, stop: stop ?? null };
       const submitted = harness.generate(request.prompt, options);
       sequences = submitted.sequences;
-      texts = (await submitted.stream.result).choices.map(({ text }) => text);
+      const answer = await submitted.stream.result;
+      texts = answer.choices.map(({ text }) => text);
+      const logprobs = answer.choices.flatMap((choice) => choice.logprobs ?? []);
+      numbers = logprobs.flatMap(({ logprob, top }) => [
+        logprob,
+        ...top.flatMap((best) => [best.tokenId, best.logprob]),
+      ]);
     }
   } catch (error) {
     if (!(error instanceof AbortError)) throw error;
@@ -147,6 +157,19 @@ export const SCENARIO_MODEL_LEN = 64;
 
 const PREFIX_LENGTH = 24;
 
+/** What a summary of the row decides, what only the whole row does, and what is one or the other by chance. */
+const SAMPLING: readonly SamplingOptions[] = [
+  {},
+  {},
+  { logprobs: 2 },
+  { top_k: 5 },
+  { top_p: 0.8, logprobs: 1 },
+  { min_p: 0.05, repetition_penalty: 1.3 },
+  { typical_p: 0.7 },
+  { top_n_sigma: 1, frequency_penalty: 0.5, logprobs: 2 },
+  { xtc_probability: 0.5, xtc_threshold: 0.02 },
+];
+
 /** Prompts that share beginnings, since all are cut from one text before their own few tokens follow. */
 export function scenarioRequests(maxLength: number): fc.Arbitrary<ScenarioRequest[]> {
   const request = fc.record({
@@ -156,6 +179,7 @@ export function scenarioRequests(maxLength: number): fc.Arbitrary<ScenarioReques
     maxTokens: fc.integer({ min: 1, max: 32 }),
     n: fc.constantFrom(1, 1, 1, 2, 3),
     temperature: fc.constantFrom(0, 0.7, 1.5),
+    sampling: fc.constantFrom(...SAMPLING),
     seed: fc.nat(1000),
     stop: fc.constantFrom(undefined, undefined, undefined, 'a', 'th'),
     priority: fc.integer({ min: -2, max: 2 }),

@@ -1,6 +1,6 @@
 /** The wasm backend on a worker thread: the posted module over the posted memories, and ops that do one part each. */
 import { InvalidArgumentError } from '../../errors.ts';
-import type { BufferHandle } from '../../tensor/tensor.ts';
+import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
@@ -11,7 +11,7 @@ import { runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
-import { WasmBuffer } from './wasm-buffer.ts';
+import { addressOf, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 
 /** Survives a message: the module stays compiled, memories stay shared. */
@@ -29,6 +29,14 @@ export function attachWasm({ module, memories, revectorized }: WasmAttachment): 
 /** What a worker does for `loadWeight`. */
 export function runWasmJob(machines: readonly Machine[], job: PackJob): number {
   return packRows(machines[job.memory]!, job);
+}
+
+/** The values of an f32 tensor, which is not packed, in place. */
+export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Array {
+  const { memory } = machines[(tensor.buffer as WasmBuffer).memory]!;
+  memory.expectGrowth();
+  const start = addressOf(tensor) / 4;
+  return memory.floats.subarray(start, start + tensor.numElements);
 }
 
 /** @param meet  returns when every thread has called it: the next op, or phase of one, reads what the others wrote */

@@ -117,7 +117,9 @@ describe('rows that sample', () => {
       segmentSums: Float32Array.of(0.5, 2, 0.25, 0.5, 3, 0),
       fetchLogits: async (place) => Float32Array.of(place),
     };
-    const dealt = [...dealResults(two, result, { policy: stepPolicy, batch, vocabSize: 10, hiddenSize: 2 })];
+    const dealt = [
+      ...dealResults(two, result, { policy: stepPolicy, batch, rowSampling: undefined, vocabSize: 10, hiddenSize: 2 }),
+    ];
     const [first, none, last] = dealt.map(({ summary }) => summary);
     expect([...first!.top]).toEqual([7, Math.fround(0.7)]);
     expect([first!.sums, none, first!.row]).toEqual([[], undefined, undefined]);
@@ -139,7 +141,15 @@ describe('dealResults', () => {
       logprobs: Float32Array.of(-1, -2, -3, -4),
       hiddenStates: Float32Array.of(7, 7, 8, 8),
     };
-    const dealt = [...dealResults(step, result, { policy: mixed, batch: { numTop: 0 }, vocabSize: 3, hiddenSize: 2 })];
+    const dealt = [
+      ...dealResults(step, result, {
+        policy: mixed,
+        batch: { numTop: 0 },
+        rowSampling: undefined,
+        vocabSize: 3,
+        hiddenSize: 2,
+      }),
+    ];
     expect(dealt.map(({ id, position, samples }) => [id, position, samples])).toEqual([
       [10, 0, false],
       [20, 9, true],

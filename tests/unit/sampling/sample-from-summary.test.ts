@@ -3,6 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Candidates } from '../../../engine/sampling/candidates.ts';
 import type { SummarySupport } from '../../../engine/sampling/row-summary.ts';
+import { runSampleJob } from '../../../engine/sampling/run-sample-job.ts';
+import type { SampledToken } from '../../../engine/sampling/sampled-token.ts';
 import { Sampler } from '../../../engine/sampling/sampler.ts';
 import type { SamplingOptions } from '../../../engine/sampling/sampling-options.ts';
 import { resolveSamplingParams } from '../../../engine/sampling/sampling-params.ts';
@@ -161,5 +163,46 @@ describe('sampleFrom', () => {
     }
     // To the last bit, whichever way the token was chosen.
     expect(sampler.sample(row, contextOf().history, summary)).toEqual(actual);
+  });
+});
+
+describe('a job for another thread', () => {
+  it('gives the token and the random numbers that sampling here gives, over many rows', () => {
+    fc.assert(
+      fc.property(
+        fc.array(rows, { minLength: 1, maxLength: 3 }),
+        options,
+        histories,
+        fc.nat(),
+        (all, given, history, seed) => {
+          const sized = all.filter(({ length }) => length === all[0]!.length);
+          const vocabSize = sized[0]!.length;
+          const [here, there] = [0, 1].map(() => samplerOf(vocabSize, given, seed)) as [Sampler, Sampler];
+          const candidates = new Candidates(vocabSize);
+          for (const row of sized) {
+            // As a message between threads does.
+            const job = structuredClone(there.jobFor(history)!);
+            const result = structuredClone(runSampleJob(job, row, candidates));
+            let expected: SampledToken;
+            try {
+              expected = here.sample(row, history);
+            } catch {
+              expect(result).toBe('nothing');
+              return;
+            }
+            expect(result !== 'nothing' && there.takeOver(result, row)).toEqual(expected);
+          }
+          expect(there.rngState).toEqual(here.rngState);
+        },
+      ),
+    );
+  });
+
+  it('cannot be when there are masks, which are code', () => {
+    const masks = [{ name: 'grammar', apply: () => {} }];
+    const params = resolveSamplingParams({});
+    const sampler = new Sampler({ params, candidates: new Candidates(3), seed: 1, masks });
+    expect(sampler.jobFor(contextOf().history)).toBeUndefined();
+    expect(sampler.summaryNeeds(ALL)).toBeUndefined();
   });
 });
