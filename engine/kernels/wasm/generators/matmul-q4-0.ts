@@ -30,6 +30,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   const high = fn.locals('v128', numHalves);
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
+  const four = fn.locals('v128', 2);
   const nibble = fn.constant(i8x16.splat(15));
   const ones = fn.constant(i16x8.splat(1));
   const code: Statement[] = [];
@@ -46,9 +47,9 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
         [low, 4 * chunk],
         [high, 16 + 4 * chunk],
       ] as const) {
+        for (const i of [0, 1]) code.push(four[i]!.set(v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK)));
         for (const h of halves) {
-          const four = v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK);
-          const dot = dotSmallBytes(features, four, levels[h]!);
+          const dot = dotSmallBytes(features, four[h % 2]!, levels[h]!);
           code.push(dots[m]![h]!.set(firstK === 0 ? dot : i16x8.add(dots[m]![h]!, dot)));
         }
       }

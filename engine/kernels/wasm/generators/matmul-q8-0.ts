@@ -25,6 +25,7 @@ export const matmulQ8: TileFormat = {
 function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const levels = fn.locals('v128', numHalves);
+  const pair = fn.locals('v128', 2);
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const code: Statement[] = [];
@@ -35,9 +36,9 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
       code.push(levels[h]!.set(i16x8.load8x8S(weightOf(h), chunk * Q8_RECORD.bytesPerChunk + (h % 2) * 8)));
     }
     for (let m = 0; m < tokens; m++) {
+      for (const i of [0, 1]) code.push(pair[i]!.set(v128.load32Splat(x, m * Q8_ACTIVATIONS.levelBytes + chunk * 4)));
       for (const h of halves) {
-        const pair = v128.load32Splat(x, m * Q8_ACTIVATIONS.levelBytes + chunk * 4);
-        const dot = i32x4.dotI16x8S(levels[h]!, pair);
+        const dot = i32x4.dotI16x8S(levels[h]!, pair[h % 2]!);
         code.push(dots[m]![h]!.set(chunk === 0 ? dot : i32x4.add(dots[m]![h]!, dot)));
       }
     }
