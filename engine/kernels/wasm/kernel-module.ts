@@ -1,7 +1,7 @@
 /** All kernels as one WebAssembly module, and the types of what it exports. */
 import type { FunctionBuilder } from './emitter/function-builder.ts';
 import type { Features } from './generators/arithmetic.ts';
-import { attention, finishAttention } from './generators/attention.ts';
+import { attentionScores, attentionSoftmax, attentionValues, finishAttention } from './generators/attention.ts';
 import { MAX_GROUP } from './generators/attention-scratch.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
 import { findAbove } from './generators/find-above.ts';
@@ -70,7 +70,11 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
     ...Object.values(ROW_FORMATS).map(widenRows),
     widenStripF16(),
     widenStripQ8(),
-    ...Array.from({ length: MAX_GROUP }, (_, i) => attention(i + 1, features)),
+    ...Array.from({ length: MAX_GROUP }, (_, i) => [
+      attentionScores(i + 1, features),
+      attentionSoftmax(i + 1, features),
+      attentionValues(i + 1, features),
+    ]).flat(),
     finishAttention(),
     storeLaneF32(),
     storeLaneF16(),

@@ -1,7 +1,7 @@
 /** The memory in which one thread computes attention, and the shapes that kernels and their caller agree on.
  *
  *   strips    4 x 8 bytes          where 16 keys each of a step lie: i32 address of keys [D][16], of values, row by row
- *   scores    6 x [64] f32         of up to 6 queries; then their weights
+ *   scores    N x [64] f32         a step's scores; then weights
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
  *   keys      4 x [D][16] f32      a step's keys where they do not lie so in their pages: lane = key
@@ -50,12 +50,13 @@ export interface AttentionScratch {
 /** @param start  address of the memory, a multiple of 16
  * @param byteLength  how much there is */
 export function attentionScratch(start: number, byteLength: number, headDim: number): AttentionScratch {
-  const scores = start + STRIPS_PER_STEP * STRIP_ENTRY_BYTES;
-  const queries = scores + MAX_GROUP * SCORE_ROW_BYTES;
+  const queries = start + STRIPS_PER_STEP * STRIP_ENTRY_BYTES;
   const keys = queries + MAX_QUERIES * RECORD_BYTES;
   const values = keys + STRIPS_PER_STEP * headDim * STRIP_ROW_BYTES;
   const rowBytes = Math.ceil(headDim / STRIP) * STRIP * 4;
-  const accumulators = values + STEP_KEYS * rowBytes;
-  const numQueries = Math.min(MAX_QUERIES, Math.floor((start + byteLength - accumulators) / rowBytes));
-  return { strips: start, scores, queries, keys, values, accumulators, rowBytes, numQueries };
+  const perQuery = values + STEP_KEYS * rowBytes;
+  const room = start + byteLength - perQuery;
+  const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (rowBytes + SCORE_ROW_BYTES)));
+  const scores = perQuery + numQueries * rowBytes;
+  return { strips: start, scores, queries, keys, values, accumulators: perQuery, rowBytes, numQueries };
 }

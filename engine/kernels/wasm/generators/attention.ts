@@ -1,12 +1,13 @@
 /** One step of attention: 1 to 6 queries meet up to 64 keys and values, of which all of them see the same.
- * ops/paged-attention.ts walks over steps and queries.
+ * ops/attention-walk.ts walks over steps and queries.
  *
- *   scores       = q . k * scale                         attention-product.ts
- *   weights      = online softmax, after soft cap        attention-softmax.ts
- *   accumulator += sum of weight * v                     attention-product.ts
+ *   attention_scores   scores       = q . k * scale               attention-product.ts
+ *   attention_softmax  weights      = online softmax, after soft cap        attention-softmax.ts
+ *   attention_values   accumulator += sum of weight * v           attention-product.ts
  *
- * Where steps begin depends on positions alone, and in a step every number of one query comes from the same operations
- * in the same order however many queries take part: neither company, nor chunks, pages or threads change a bit.
+ * Scores and values may be taken some keys at a time; the softmax takes the whole step. Where steps begin depends on
+ * positions alone, and every number of one query comes from the same operations in the same order however many queries
+ * take part and in whatever pieces: neither company, nor chunks, pages or threads change a bit.
  * Source  Dao et al. 2022, "FlashAttention", algorithm 1; Rabe & Staats 2021 */
 import type { Local, Statement } from '../emitter/code.ts';
 import { advance, block, branchIf, countDownFromAny, loop, when } from '../emitter/control.ts';
@@ -29,38 +30,66 @@ import { capScores, maskScores, type Step, softmaxStep } from './attention-softm
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-const PARAMS = ['records', 'strips', 'scores', 'headDim', 'valueBytes', 'from', 'to', 'isCapped'] as const;
-type Params = Readonly<Record<(typeof PARAMS)[number], I>>;
 const VECTORS_PER_STRIP = STRIP / 4;
 
 /** Strips that a tile takes where so many are left. Few queries take more, so that enough sums are under way at a time
  * to hide the latency of an addition. */
-const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
+export const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
 
-/** (PARAMS as i32, scale f32, softCap f32) -> (). Keys `from` to `to` - 1 of the step are seen, at least one.
- * `valueBytes`: from one key's values to the next's. */
-export function attention(numQueries: number, features: Features): FunctionBuilder {
-  const fn = new FunctionBuilder(`attention_${numQueries}`);
-  const p = Object.fromEntries(PARAMS.map((name) => [name, fn.param('i32')])) as Params;
-  const [scale, softCap] = [fn.param('f32'), fn.param('f32')];
-  const [start, end, numStrips] = fn.locals('i32', 3) as [I, I, I];
-  const factors = fn.locals('i32', numQueries);
-  const maxVectors = stripsOfTile(numQueries) * VECTORS_PER_STRIP;
-  const sums = factors.map(() => fn.locals('v128', maxVectors));
-  const tile: Tile = { fn, features, factors, sums, locals: productLocals(fn, maxVectors) };
-  const step: Step = { fn, features, numQueries, ...p, start, end, numStrips };
+/** Parameters by name, in order, as i32. */
+function params<Name extends string>(fn: FunctionBuilder, names: readonly Name[]): Readonly<Record<Name, I>> {
+  return Object.fromEntries(names.map((name) => [name, fn.param('i32')])) as Record<Name, I>;
+}
+
+/** (records, strips, scores, headDim, from, to, scale f32) -> (): scores of keys `from` to `to` - 1 of the step, at least
+ * one, filled up to whole strips. */
+export function attentionScores(numQueries: number, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`attention_scores_${numQueries}`);
+  const p = params(fn, ['records', 'strips', 'scores', 'headDim', 'from', 'to']);
+  const scale = fn.param('f32');
+  fn.emit(...scoreKeys(newTile(fn, numQueries, features), p, { ...stripRange(fn, p), scale }));
+  return fn;
+}
+
+/** (records, scores, headDim, from, to, isCapped, softCap f32) -> (): scores become weights, for keys `from` to `to` - 1
+ * of the step, and all records and accumulators what they are after those keys but for the weighted values. */
+export function attentionSoftmax(numQueries: number, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`attention_softmax_${numQueries}`);
+  const p = params(fn, ['records', 'scores', 'headDim', 'from', 'to', 'isCapped']);
+  const softCap = fn.param('f32');
+  const range = stripRange(fn, p);
+  const numStrips = fn.local('i32');
+  const step: Step = { fn, features, numQueries, ...p, ...range, numStrips };
   fn.emit(
-    start.set(i32.and(p.from, i32.const(-STRIP))),
-    end.set(i32.and(i32.add(p.to, i32.const(STRIP - 1)), i32.const(-STRIP))),
-    numStrips.set(i32.shrU(i32.add(p.headDim, i32.const(STRIP - 1)), i32.const(LOG2_STRIP))),
-    ...scoreKeys(tile, p, { start, end, scale }),
+    numStrips.set(stripsOf(p.headDim)),
+    ...range.code,
     when(p.isCapped, ...capScores(step, softCap)),
     ...maskScores(step),
     ...softmaxStep(step),
-    ...addValues(tile, p, numStrips),
   );
   return fn;
 }
+
+/** (records, strips, scores, headDim, valueBytes, from, to) -> (): adds the weighted values of keys `from` to `to` - 1 of
+ * the step, at least one. `valueBytes`: from one key's values to the next's. */
+export function attentionValues(numQueries: number, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`attention_values_${numQueries}`);
+  const p = params(fn, ['records', 'strips', 'scores', 'headDim', 'valueBytes', 'from', 'to']);
+  fn.emit(...addValues(newTile(fn, numQueries, features), p));
+  return fn;
+}
+
+/** Strips `start` to `end` - 1 (multiples of 16) hold keys `from` to `to` - 1. */
+function stripRange(fn: FunctionBuilder, { from, to }: { readonly from: I; readonly to: I }) {
+  const [start, end] = fn.locals('i32', 2) as [I, I];
+  const code = [
+    start.set(i32.and(from, i32.const(-STRIP))),
+    end.set(i32.and(i32.add(to, i32.const(STRIP - 1)), i32.const(-STRIP))),
+  ];
+  return { start, end, code };
+}
+
+const stripsOf = (headDim: I) => i32.shrU(i32.add(headDim, i32.const(STRIP - 1)), i32.const(LOG2_STRIP));
 
 const LOG2_STRIP = Math.log2(STRIP);
 
@@ -73,11 +102,22 @@ interface Tile {
   readonly locals: ProductLocals;
 }
 
+function newTile(fn: FunctionBuilder, numQueries: number, features: Features): Tile {
+  const factors = fn.locals('i32', numQueries);
+  const maxVectors = stripsOfTile(numQueries) * VECTORS_PER_STRIP;
+  const sums = factors.map(() => fn.locals('v128', maxVectors));
+  return { fn, features, factors, sums, locals: productLocals(fn, maxVectors) };
+}
+
+interface ScoreRange extends ReturnType<typeof stripRange> {
+  readonly scale: Local<'f32'>;
+}
+
 /** scores[query][key] = q . k * scale, for whole strips of keys. */
 function scoreKeys(
   tile: Tile,
-  p: Params,
-  range: { readonly start: I; readonly end: I; readonly scale: Local<'f32'> },
+  p: Readonly<Record<'records' | 'strips' | 'scores' | 'headDim', I>>,
+  range: ScoreRange,
 ): Statement[] {
   const { fn, features, factors, locals } = tile;
   const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
@@ -104,6 +144,7 @@ function scoreKeys(
     ];
   };
   return [
+    ...range.code,
     scales.set(f32x4.splat(range.scale)),
     column.set(i32.add(p.scores, i32.shl(range.start, i32.const(2)))),
     left.set(i32.shrU(range.start, i32.const(LOG2_STRIP))),
@@ -115,7 +156,10 @@ function scoreKeys(
 
 /** accumulator[query][feature] += sum over the seen keys of weight * v. The sums stay in registers from strip to strip
  * of keys. */
-function addValues(tile: Tile, p: Params, numStrips: I): Statement[] {
+function addValues(
+  tile: Tile,
+  p: Readonly<Record<'records' | 'strips' | 'scores' | 'headDim' | 'valueBytes' | 'from' | 'to', I>>,
+): Statement[] {
   const { fn, features, factors, locals } = tile;
   const [row, entry, key, past, count, feature, left] = fn.locals('i32', 7) as [I, I, I, I, I, I, I];
   const targets = fn.locals('i32', factors.length);
@@ -149,7 +193,7 @@ function addValues(tile: Tile, p: Params, numStrips: I): Statement[] {
   return [
     feature.set(i32.const(0)),
     ...targets.map((target, i) => target.set(i32.load(p.records, i * RECORD_BYTES + RECORD_ACCUMULATOR))),
-    left.set(numStrips),
+    left.set(stripsOf(p.headDim)),
     ...tiles(factors.length, left, addTile),
   ];
 }

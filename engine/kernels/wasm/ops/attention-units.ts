@@ -50,6 +50,24 @@ export function unitsOfPart(batch: AttentionBatch, part: Part): AttentionUnit[] 
   return units;
 }
 
+/** Units that are walked together: the same rows of neighbouring KV heads, as many as there is room for. Of each page they
+ * then read all their heads' parts, which lie side by side, before the next page's: memory is fast in long runs only. */
+export function unitRuns(units: readonly AttentionUnit[], maxQueries: number): AttentionUnit[][] {
+  const runs: AttentionUnit[][] = [];
+  for (const unit of units) {
+    const run = runs.at(-1);
+    const first = run?.[0];
+    const isNext =
+      first?.sequence === unit.sequence &&
+      first.firstQuery === unit.firstQuery &&
+      first.kvHead + run!.length === unit.kvHead &&
+      (run!.length + 1) * unit.numQueries <= maxQueries;
+    if (isNext) run!.push(unit);
+    else runs.push([unit]);
+  }
+  return runs;
+}
+
 function costOf({ numQueries, firstKey, endKey }: AttentionUnit): number {
   return 1 + (endKey - firstKey) * (numQueries + STAGING_COST);
 }

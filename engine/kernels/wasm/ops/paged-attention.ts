@@ -4,7 +4,7 @@ import type { PagedAttentionArgs } from '../../ops.ts';
 import { attentionScratch } from '../generators/attention-scratch.ts';
 import { THREAD_SCRATCH_BYTES, threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { unitsOfPart } from './attention-units.ts';
+import { unitRuns, unitsOfPart } from './attention-units.ts';
 import { AttentionWalk } from './attention-walk.ts';
 import { intsIn } from './index-inputs.ts';
 import { areNative } from './kv-pages.ts';
@@ -28,9 +28,11 @@ function attend(machine: Machine, args: PagedAttentionArgs, { part }: Share): vo
   const scratch = attentionScratch(threadScratch(part.index), THREAD_SCRATCH_BYTES, headDim);
   const [numSharing, maxQueries] = [numHeads / numKvHeads, scratch.numQueries];
   const walk = new AttentionWalk(machine, args, scratch);
-  for (const unit of unitsOfPart({ queryStartLoc, seqLens, numKvHeads, numSharing, window, maxQueries }, part)) {
-    const firstRow = queryStartLoc[unit.sequence]!;
-    const numRows = queryStartLoc[unit.sequence + 1]! - firstRow;
-    walk.attend(unit, firstRow, seqLens[unit.sequence]! - numRows);
+  const units = unitsOfPart({ queryStartLoc, seqLens, numKvHeads, numSharing, window, maxQueries }, part);
+  for (const run of unitRuns(units, maxQueries)) {
+    const { sequence } = run[0]!;
+    const firstRow = queryStartLoc[sequence]!;
+    const numRows = queryStartLoc[sequence + 1]! - firstRow;
+    walk.attend(run, firstRow, seqLens[sequence]! - numRows);
   }
 }

@@ -2,13 +2,7 @@
  * as they are where their layout allows it; everything else is widened into scratch memory first, once for all queries
  * of a unit. */
 import type { PagedAttentionArgs } from '../../ops.ts';
-import {
-  type AttentionScratch,
-  STEP_KEYS,
-  STRIP,
-  STRIP_ENTRY_BYTES,
-  STRIP_ROW_BYTES,
-} from '../generators/attention-scratch.ts';
+import { type AttentionScratch, STRIP, STRIP_ENTRY_BYTES, STRIP_ROW_BYTES } from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';
 import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
@@ -51,52 +45,69 @@ export class StepStrips {
     this.#storeLane = kernels.store_lane_f32!;
   }
 
-  /** Makes ready what the unit sees of the step that begins at key `start`. */
-  place(unit: AttentionUnit, start: number): void {
-    const first = Math.max(unit.firstKey, start);
-    const end = Math.min(unit.endKey, start + STEP_KEYS);
+  /** Makes keys `from` to `to` - 1 ready for the unit's queries: absolute positions, within the step that begins at `start`. */
+  placeKeys(unit: AttentionUnit, start: number, from: number, to: number): void {
     const { ints } = this.#memory;
-    const { strips, keys, values, rowBytes } = this.#scratch;
-    for (let strip = Math.floor((first - start) / STRIP); start + strip * STRIP < end; strip++) {
-      const stripStart = start + strip * STRIP;
-      const entry = (strips + strip * STRIP_ENTRY_BYTES) / 4;
-      ints[entry] = keys + strip * this.#pages.headDim * STRIP_ROW_BYTES;
-      ints[entry + 1] = values + strip * STRIP * rowBytes;
-      const [from, to] = [Math.max(first, stripStart), Math.min(end, stripStart + STRIP)];
-      if (this.#pages.inStrips) this.#placeStrip(unit, entry, from, to);
-      else for (let key = from; key < to; key++) this.#placeKey(unit, entry, key);
+    for (let key = from; key < to; key = nextStrip(key)) {
+      const strip = Math.floor((key - start) / STRIP);
+      const entry = this.#entryOf(strip);
+      const own = this.#scratch.keys + strip * this.#pages.headDim * STRIP_ROW_BYTES;
+      ints[entry] = own;
+      if (this.#pages.inStrips) this.#placeStrip(unit, entry, key);
+      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#placeKey(unit, own, each);
     }
   }
 
-  /** Keys `from` to `to` - 1 lie in one strip of one page. */
-  #placeStrip(unit: AttentionUnit, entry: number, from: number, to: number): void {
+  /** Likewise values. */
+  placeValues(unit: AttentionUnit, start: number, from: number, to: number): void {
     const { ints } = this.#memory;
-    const { headDim, rowBytes, stripBytes } = this.#pages;
-    const page = this.#pageOf(unit, from);
-    const slot = from % this.#pages.blockSize;
-    const strip = this.#keys + page + Math.floor(slot / STRIP) * stripBytes;
-    const row = this.#values + page + slot * rowBytes;
-    const lane = from % STRIP;
+    for (let key = from; key < to; key = nextStrip(key)) {
+      const strip = Math.floor((key - start) / STRIP);
+      const entry = this.#entryOf(strip) + 1;
+      const own = this.#scratch.values + strip * STRIP * this.#scratch.rowBytes;
+      ints[entry] = own;
+      const end = Math.min(to, nextStrip(key));
+      if (this.#pages.inStrips) this.#placeRows(unit, entry, key, end);
+      else for (let each = key; each < end; each++) this.#widen(this.#values, unit, own, each, 1);
+    }
+  }
+
+  #entryOf(strip: number): number {
+    return (this.#scratch.strips + strip * STRIP_ENTRY_BYTES) / 4;
+  }
+
+  /** The key lies in one strip of one page, with its neighbours. */
+  #placeStrip(unit: AttentionUnit, entry: number, key: number): void {
+    const { ints } = this.#memory;
+    const { headDim, blockSize, stripBytes } = this.#pages;
+    const strip = this.#keys + this.#pageOf(unit, key) + Math.floor((key % blockSize) / STRIP) * stripBytes;
     if (this.#isInPlace.keys) ints[entry] = strip;
     else this.#widenStrip(strip, ints[entry]!, headDim);
-    if (this.#isInPlace.values) {
-      ints[entry + 1] = row - lane * rowBytes;
-      return;
+  }
+
+  /** The values of keys `from` to `to` - 1, which lie in one strip of one page. */
+  #placeRows(unit: AttentionUnit, entry: number, from: number, to: number): void {
+    const { ints } = this.#memory;
+    const { rowBytes, blockSize } = this.#pages;
+    if (!this.#isInPlace.values) this.#widen(this.#values, unit, ints[entry]!, from, to - from);
+    else {
+      const row = this.#values + this.#pageOf(unit, from) + (from % blockSize) * rowBytes;
+      ints[entry] = row - (from % STRIP) * rowBytes;
     }
-    const target = ints[entry + 1]! + lane * this.valueBytes;
-    this.#widenRows(row, target, headDim, to - from, rowBytes, this.valueBytes);
   }
 
   /** Pages of rows: a key is widened where its values will be, and goes to its lane from there. */
-  #placeKey(unit: AttentionUnit, entry: number, key: number): void {
-    const { ints } = this.#memory;
+  #placeKey(unit: AttentionUnit, strip: number, key: number): void {
+    const { headDim } = this.#pages;
+    this.#widen(this.#keys, unit, this.#scratch.values, key, 1);
+    this.#storeLane(this.#scratch.values + (key % STRIP) * this.valueBytes, strip + 4 * (key % STRIP), headDim);
+  }
+
+  /** `count` rows of one page, from that of `key` on, to their lines of the strip at `target`. */
+  #widen(cache: number, unit: AttentionUnit, target: number, key: number, count: number): void {
     const { headDim, rowBytes, blockSize } = this.#pages;
-    const row = this.#pageOf(unit, key) + (key % blockSize) * rowBytes;
-    const lane = key % STRIP;
-    const target = ints[entry + 1]! + lane * this.valueBytes;
-    this.#widenRows(this.#keys + row, target, headDim, 1, rowBytes, this.valueBytes);
-    this.#storeLane(target, ints[entry]! + 4 * lane, headDim);
-    this.#widenRows(this.#values + row, target, headDim, 1, rowBytes, this.valueBytes);
+    const row = cache + this.#pageOf(unit, key) + (key % blockSize) * rowBytes;
+    this.#widenRows(row, target + (key % STRIP) * this.valueBytes, headDim, count, rowBytes, this.valueBytes);
   }
 
   /** Bytes from the cache's start to the head's part of the page that holds a key. */
@@ -106,3 +117,6 @@ export class StepStrips {
     return this.#memory.ints[this.#tables + page]! * blockBytes + kvHead * headBytes;
   }
 }
+
+/** The first key of the strip after the key's. */
+const nextStrip = (key: number): number => key - (key % STRIP) + STRIP;

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   type AttentionBatch,
   type AttentionUnit,
+  unitRuns,
   unitsOfPart,
 } from '../../../../engine/kernels/wasm/ops/attention-units.ts';
 
@@ -45,6 +46,24 @@ describe('unitsOfPart', () => {
           ).flat();
         });
         expect(seen).toEqual(expected);
+      }),
+    );
+  });
+
+  it('walks units together that see the same keys, in their order and as far as there is room', () => {
+    fc.assert(
+      fc.property(batches(), (batch) => {
+        const units = unitsOfPart(batch, { index: 0, count: 1 });
+        const runs = unitRuns(units, batch.maxQueries);
+        expect(runs.flat()).toEqual(units);
+        for (const run of runs) {
+          expect(run.reduce((sum, { numQueries }) => sum + numQueries, 0)).toBeLessThanOrEqual(batch.maxQueries);
+          const sights = run.map(({ kvHead: _, ...sight }) => sight);
+          expect(sights).toEqual(sights.map(() => sights[0]));
+        }
+        if (batch.maxQueries >= 28 && batch.seqLens.length === 1 && units[0]?.numQueries === batch.numSharing) {
+          expect(runs.length).toBe(1);
+        }
       }),
     );
   });
