@@ -22,9 +22,9 @@ export type QuernErrorCode =
 export type ErrorDetails = Readonly<Record<string, unknown>>;
 
 /** Messages quote names and texts out of files and requests, which may be megabytes long; a log wants a line. */
-const MAX_MESSAGE_LENGTH = 2000;
+const MAX_MESSAGE_LENGTH = 1000;
 /** Of what is not supported, so that the reason still fits behind it. */
-const MAX_NAME_LENGTH = 600;
+const MAX_NAME_LENGTH = 400;
 
 const MARKER = Symbol.for('quern.error');
 

@@ -3,7 +3,9 @@
  * Knows no format. */
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rename, rm, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { FileAccessError } from '../engine/errors.ts';
 import { writeFailure } from '../engine/util/write-failure.ts';
 
 /** Small pieces are gathered to this size before they are written. */
@@ -12,6 +14,8 @@ const BUFFER_BYTES = 2 ** 20;
 export interface AtomicFileOptions {
   /** Permission bits of the new file, before the umask takes its share. Default 0o666. */
   readonly mode?: number;
+  /** How long the file will be, if that is known: a disk with less space is refused before it is full. */
+  readonly expectedBytes?: number;
 }
 
 export class AtomicFileWriter {
@@ -31,8 +35,10 @@ export class AtomicFileWriter {
     process.on('exit', this.#onExit);
   }
 
-  /** @throws FileAccessError when the folder is missing or may not be written. */
-  static async create(path: string, { mode = 0o666 }: AtomicFileOptions = {}): Promise<AtomicFileWriter> {
+  /** @throws FileAccessError when the folder is missing, may not be written or lacks the space. */
+  static async create(path: string, options: AtomicFileOptions = {}): Promise<AtomicFileWriter> {
+    const { mode = 0o666, expectedBytes = 0 } = options;
+    await checkSpace(path, expectedBytes);
     const temporaryPath = `${path}.${randomUUID()}.tmp`;
     try {
       return new AtomicFileWriter(path, temporaryPath, await open(temporaryPath, 'wx', mode));
@@ -115,4 +121,13 @@ export async function writeAtomically(
     await file.abort();
     throw error;
   }
+}
+
+async function checkSpace(path: string, numBytes: number): Promise<void> {
+  // A file system that does not tell is tried.
+  const system = await statfs(dirname(path)).catch(() => undefined);
+  if (system === undefined || system.blocks === 0) return;
+  const free = system.bavail * system.bsize;
+  if (numBytes <= free) return;
+  throw new FileAccessError(path, `cannot be written: it takes ${numBytes} bytes, and ${free} are free`);
 }

@@ -33,11 +33,14 @@ export async function writeGguf(path: string, contents: GgufContents): Promise<v
   const { metadata, alignment } = settleAlignment(contents);
   const tensors = plan(await collectSources(contents.tensors), alignment);
   const header = encodeHeader(metadata, tensors);
-  await writeAtomically(path, async (file) => {
+  const fill = async (file: AtomicFileWriter): Promise<void> => {
     await file.write(header);
     for (const tensor of tensors) await writeTensor(file, tensor, alignment);
     if (tensors.length > 0) await file.padTo(alignment);
-  });
+  };
+  const last = tensors.at(-1);
+  const expectedBytes = header.byteLength + (last === undefined ? 0 : last.offset + last.byteLength);
+  await writeAtomically(path, fill, { expectedBytes });
 }
 
 async function writeTensor(file: AtomicFileWriter, tensor: PlannedTensor, alignment: number): Promise<void> {

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { InvalidArgumentError } from '../../engine/errors.ts';
 import { numElements } from '../../engine/tensor/shape.ts';
-import { writeAtomically } from '../atomic-file-writer.ts';
+import { type AtomicFileWriter, writeAtomically } from '../atomic-file-writer.ts';
 import { checkText, chunksOf, collectSources, type TensorSource, type TensorSources } from '../tensor-source.ts';
 import { bitsPerElement, fromDtype } from './safetensors-dtype.ts';
 import { INDEX_NAME, SINGLE_NAME } from './shard-index.ts';
@@ -100,12 +100,14 @@ async function writeFile(
   metadata: ReadonlyMap<string, string>,
 ): Promise<void> {
   const header = encodeHeader(tensors, metadata);
-  await writeAtomically(path, async (file) => {
+  const fill = async (file: AtomicFileWriter): Promise<void> => {
     await file.write(header);
     for (const { source, byteLength } of tensors) {
       for await (const chunk of chunksOf(source, byteLength)) await file.write(chunk);
     }
-  });
+  };
+  const expectedBytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, header.byteLength);
+  await writeAtomically(path, fill, { expectedBytes });
 }
 
 /** Built entry by entry: an object would move names like `7` to the front and lose `__proto__`. */

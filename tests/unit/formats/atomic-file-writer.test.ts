@@ -43,6 +43,15 @@ describe('an atomic file', () => {
     expect(await leftovers()).toEqual([]);
   });
 
+  it('is not begun on a disk that cannot hold it', async () => {
+    const writing = writeAtomically(path, () => expect.unreachable(), { expectedBytes: 2 ** 50 });
+    await expect(writing).rejects.toThrow(
+      /file-\d+: cannot be written: it takes 1125899906842624 bytes, and \d+ are free/,
+    );
+    expect(await readFile(path, 'utf8')).toBe('old');
+    expect(await leftovers()).toEqual([]);
+  });
+
   it('leaves the old one and nothing else when writing fails', async () => {
     const mine = new Error('no more');
     const numListeners = process.listenerCount('exit');

@@ -203,7 +203,7 @@ describe('writeGguf', () => {
 
   it('names a folder that is not there', async () => {
     const error = await rejection(writeGguf(folder.at('nowhere/x.gguf'), holding()));
-    expect(String(error)).toMatch(/nowhere.x\.gguf: cannot be written: ENOENT/);
+    expect(String(error)).toMatch(/nowhere.x\.gguf: cannot be written: there is no such folder/);
   });
 });
 
