@@ -33,15 +33,15 @@ export function readHfModelConfig(hf: HfConfig): ModelConfig {
   const numHeads = required(hf, 'numAttentionHeads', 'num_attention_heads');
   const headDim = hf.headDim ?? hiddenSize / numHeads;
   const contextLength = hf.maxPositionEmbeddings ?? 2048;
-  // Qwen2 has a window only when asked for; Llama never; Mistral whenever it names one.
-  const usesWindow = architecture === 'mistral' || (architecture === 'qwen2' && hf.useSlidingWindow === true);
+  const numLayers = required(hf, 'numHiddenLayers', 'num_hidden_layers');
+  const usesWindow = hf.slidingWindow !== undefined && hasWindow(hf, architecture, numLayers);
   const config: ModelConfig = {
     architecture,
     name: hf.architectures?.[0] ?? architecture,
     vocabSize: required(hf, 'vocabSize', 'vocab_size'),
     hiddenSize,
     intermediateSize: required(hf, 'intermediateSize', 'intermediate_size'),
-    numLayers: required(hf, 'numHiddenLayers', 'num_hidden_layers'),
+    numLayers,
     numHeads,
     numKvHeads: hf.numKeyValueHeads ?? numHeads,
     headDim,
@@ -53,11 +53,33 @@ export function readHfModelConfig(hf: HfConfig): ModelConfig {
       theta: hf.ropeTheta ?? 10000,
       scaling: readScaling(hf, contextLength),
     },
-    ...(usesWindow && hf.slidingWindow !== undefined ? { slidingWindow: hf.slidingWindow } : {}),
+    ...(usesWindow ? { slidingWindow: hf.slidingWindow! } : {}),
   };
   const found = findConfigProblem(config);
   if (found !== undefined) throw hf.fields.fail(FIELDS[found.field] ?? found.field, found.problem);
   return config;
+}
+
+/** Llama has no window, Mistral has one whenever it names it, Qwen2 when asked for and then beyond its first
+ * `max_window_layers`. Newer files say it layer by layer. Quern's graph has one kind of attention for all layers. */
+function hasWindow(hf: HfConfig, architecture: string, numLayers: number): boolean {
+  const types = hf.fields.strings('layer_types') ?? [];
+  if (types.length > 0) return isForAll(hf, types.filter((type) => type === 'sliding_attention').length, types.length);
+  if (architecture !== 'qwen2') return architecture === 'mistral';
+  if (hf.useSlidingWindow !== true) return false;
+  const numFull = hf.fields.int('max_window_layers', { min: 0 }) ?? QWEN2_MAX_WINDOW_LAYERS;
+  return isForAll(hf, Math.max(0, numLayers - numFull), numLayers);
+}
+
+/** What `Qwen2Config` has where a file says nothing. */
+const QWEN2_MAX_WINDOW_LAYERS = 28;
+
+function isForAll(hf: HfConfig, numWithWindow: number, numLayers: number): boolean {
+  if (numWithWindow === 0 || numWithWindow === numLayers) return numWithWindow > 0;
+  throw new UnsupportedError(
+    `${hf.file}: a sliding window in ${numWithWindow} of ${numLayers} layers`,
+    'all layers must attend alike',
+  );
 }
 
 function required<K extends keyof HfConfig>(hf: HfConfig, key: K, field: string): NonNullable<HfConfig[K]> {

@@ -89,7 +89,12 @@ describe('readHfModelConfig', () => {
     ['mistral', { sliding_window: 4096 }, 4096],
     ['mistral', { sliding_window: null }, undefined],
     ['qwen2', { sliding_window: 4096, use_sliding_window: false }, undefined],
-    ['qwen2', { sliding_window: 4096, use_sliding_window: true }, 4096],
+    // Qwen2Config: layers before max_window_layers (28 if not said) attend to everything.
+    ['qwen2', { sliding_window: 4096, use_sliding_window: true }, undefined],
+    ['qwen2', { sliding_window: 4096, use_sliding_window: true, max_window_layers: 0 }, 4096],
+    ['qwen2', { sliding_window: 4096, use_sliding_window: true, max_window_layers: 16 }, undefined],
+    ['mistral', { sliding_window: 4096, layer_types: Array(16).fill('full_attention') }, undefined],
+    ['qwen2', { sliding_window: 4096, layer_types: Array(16).fill('sliding_attention') }, 4096],
     ['llama', { sliding_window: 4096 }, undefined],
   ])('%s with %o has a window of %s', async (model_type, change, window) => {
     expect((await read({ ...LLAMA_3_2_1B, model_type, ...change })).slidingWindow).toBe(window);
@@ -101,6 +106,12 @@ describe('readHfModelConfig', () => {
     [{ quantization_config: { quant_method: 'gptq' } }, 'UNSUPPORTED', /gptq/],
     [{ rope_scaling: { rope_type: 'longrope', factor: 2 } }, 'UNSUPPORTED', /longrope/],
     [{ rope_scaling: { rope_type: 'llama3', factor: 2 } }, 'FORMAT', /low_freq_factor/],
+    [
+      { model_type: 'qwen2', sliding_window: 9, use_sliding_window: true, max_window_layers: 15 },
+      'UNSUPPORTED',
+      /window in 1 of 16 layers/,
+    ],
+    [{ sliding_window: 9, layer_types: ['sliding_attention', 'full_attention'] }, 'UNSUPPORTED', /in 1 of 2 layers/],
     [{ hidden_size: undefined }, 'FORMAT', /hidden_size.*missing/],
     [{ hidden_size: 2 ** 21 }, 'FORMAT', /hidden_size/],
     [{ num_key_value_heads: 5 }, 'FORMAT', /num_key_value_heads.*does not divide/],
