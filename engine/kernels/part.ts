@@ -9,6 +9,14 @@ export interface Part {
   readonly count: number;
 }
 
+/** Where threads that run the same program wait for each other. */
+export interface Gate {
+  /** Returns when every thread has called it. */
+  wait(): void;
+  /** Another number each time that all have met: the same for all threads from one meeting to the next. */
+  readonly generation: number;
+}
+
 /** One caller does everything. */
 export const WHOLE: Part = { index: 0, count: 1 };
 

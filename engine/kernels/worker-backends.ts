@@ -3,7 +3,7 @@
 import { UnsupportedError } from '../errors.ts';
 import type { BufferHandle, Tensor } from '../tensor/tensor.ts';
 import type { KernelBackend, KernelOps } from './kernel-backend.ts';
-import type { Part } from './part.ts';
+import type { Gate, Part } from './part.ts';
 import { floatsOf, REFERENCE_OWNER } from './reference/host-memory.ts';
 import { hostBufferCodec, referencePartOps } from './reference/reference-part-ops.ts';
 import type { PackJob } from './wasm/packing/pack-rows.ts';
@@ -27,9 +27,8 @@ export interface BufferCodec {
 /** What a worker works with. */
 export interface WorkerBackend {
   readonly codec: BufferCodec;
-  /** The ops as one of `part.count` threads runs them: its part of each, then `meet`, which returns when every thread has
-   * called it. */
-  partOps(part: Part, meet: () => void): KernelOps;
+  /** The ops as one of `part.count` threads runs them: its part of each, then they meet. */
+  partOps(part: Part, gate: Gate): KernelOps;
   /** The values of an f32 tensor in place. */
   view(tensor: Tensor): Float32Array;
   /** Does a job that `KernelBackend.loadWeight` handed to `offload`. */
@@ -62,7 +61,7 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
     attach: (attachment) => {
       const machines = attachWasm(attachment as WasmAttachment);
       return {
-        partOps: (part, meet) => wasmPartOps(machines, part, meet),
+        partOps: (part, gate) => wasmPartOps(machines, part, gate),
         view: (tensor) => viewOf(machines, tensor),
         runJob: (job) => runWasmJob(machines, job as PackJob),
       };

@@ -9,6 +9,7 @@
  *
  * When a thread dies the others would wait for ever. Whoever notices poisons the barrier, and every wait, present and
  * future, throws. */
+import type { Gate } from '../kernels/part.ts';
 
 const ARRIVED = 0;
 const GENERATION = 1;
@@ -25,7 +26,7 @@ export class BarrierPoisonedError extends Error {
   }
 }
 
-export class Barrier {
+export class Barrier implements Gate {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numThreads: number;
@@ -35,6 +36,10 @@ export class Barrier {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
     this.#numThreads = numThreads;
+  }
+
+  get generation(): number {
+    return Atomics.load(this.#words, GENERATION);
   }
 
   /** Returns when all threads have called it.

@@ -76,7 +76,7 @@ function learn({ plan }: PlanTask): void {
 /** Does one part of a step, op by op, meeting the other workers after each. */
 function runPart({ part, size }: StepTask): void {
   if (model === undefined) throw new Error('a step came before the model');
-  const ops = backend.partOps({ index: part, count: numThreads }, () => barrier.wait());
+  const ops = backend.partOps({ index: part, count: numThreads }, barrier);
   runStep(ops, model, size);
 }
 

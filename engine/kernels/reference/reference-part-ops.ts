@@ -4,16 +4,16 @@ import type { BufferHandle } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
-import type { Part } from '../part.ts';
+import type { Gate, Part } from '../part.ts';
 import { HostBuffer } from './host-memory.ts';
 import { REFERENCE_OPS } from './reference-ops.ts';
 
-/** @param meet  returns when every thread has called it: the next op reads what the others wrote */
-export function referencePartOps(part: Part, meet: () => void): KernelOps {
+/** @param gate  where threads meet: the next op reads what the others wrote */
+export function referencePartOps(part: Part, gate: Gate): KernelOps {
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
     checkArgs(op, args);
     REFERENCE_OPS[op](args, part);
-    meet();
+    gate.wait();
   };
   const names = Object.keys(REFERENCE_OPS) as OpName[];
   return Object.fromEntries(names.map((op) => [op, (args: never) => run(op, args)])) as unknown as KernelOps;

@@ -1,9 +1,9 @@
 /** One shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB          64 MiB + 64 KiB        65 MiB + 64 KiB                     at most 4 GiB
+ *   0      64 KiB          128 MiB + 64 KiB       129 MiB + 64 KiB                    at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
- * The void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
+ * But for one word at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
  * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
  * i32, whose wrap-around gives the same bits. */
 import { OutOfMemoryError } from '../../errors.ts';
@@ -13,13 +13,15 @@ import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
 
 /** Threads that can run parts of ops at the same time. */
 export const MAX_THREADS = 256;
-const THREAD_BYTES = 256 * 1024;
+const THREAD_BYTES = 512 * 1024;
 /** Of a thread's memory the first part is for whatever one op needs, */
-export const THREAD_SCRATCH_BYTES = 232 * 1024;
+export const THREAD_SCRATCH_BYTES = 488 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
 export const ACTIVATION_AREA_BYTES = 1024 * 1024;
 
+/** The word by which threads divide an op's work (ops/group-shares.ts), in a cache line of its own. */
+export const TICKET_ADDRESS = PAGE_BYTES - 64;
 const THREAD_SCRATCH_START = PAGE_BYTES;
 export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_BYTES;
 export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;

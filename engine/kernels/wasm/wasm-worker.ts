@@ -4,11 +4,12 @@ import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
-import type { Part } from '../part.ts';
+import type { Gate, Part } from '../part.ts';
 import { MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
+import type { Share } from './ops/native-op.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { addressOf, WasmBuffer } from './wasm-buffer.ts';
@@ -39,17 +40,23 @@ export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Arr
   return memory.floats.subarray(start, start + tensor.numElements);
 }
 
-/** @param meet  returns when every thread has called it: the next op, or phase of one, reads what the others wrote */
-export function wasmPartOps(machines: readonly Machine[], part: Part, meet: () => void): KernelOps {
+/** @param gate  where threads meet: the next op, or phase of one, reads what the others wrote */
+export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate): KernelOps {
   if (part.count > MAX_THREADS) {
     throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
   }
   for (const { memory } of machines) memory.expectGrowth();
-  const share = { part, meet };
+  const share: Share = {
+    part,
+    meet: () => gate.wait(),
+    get generation() {
+      return gate.generation;
+    },
+  };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
     checkArgs(op, args);
     runInPlace(machines, op, args, share);
-    meet();
+    gate.wait();
   };
   return Object.fromEntries(OP_NAMES.map((op) => [op, (args: never) => run(op, args)])) as unknown as KernelOps;
 }

@@ -10,6 +10,8 @@ export interface Share {
   /** Returns when every thread has called it. Ops of more than one phase call it between them; after the op the caller
    * does. Every part must call it equally often. */
   meet(): void;
+  /** See Gate. */
+  readonly generation: number;
 }
 
 export interface NativeOp<Name extends OpName> {

@@ -2,7 +2,7 @@
 import type { FloatDType } from '../../../tensor/dtype.ts';
 import { checkShape, type Shape } from '../../../tensor/shape.ts';
 import { byteLengthOf } from '../../../tensor/storage.ts';
-import { fitsActivationArea } from '../ops/matmul.ts';
+import { fitsActivationArea } from '../ops/matmul-job.ts';
 import type { Packing } from '../wasm-buffer.ts';
 import { packedFormat } from './format-registry.ts';
 import { packedByteLength } from './packed-format.ts';

@@ -170,7 +170,7 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
       [17, 16],
       [200, 16],
       [33, 7],
-      [576, 16],
+      [1024, 16],
     ] as const) {
       const config = { numHeads: 7, numKvHeads: 1, headDim, kvDtype: 'f32' as KvDType };
       const data = sequence(config, 20);
@@ -182,7 +182,7 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
       const rows = backend.allocate('f32', [1, 1, headDim], 'scratch');
       const [slotMapping] = [backend.allocate('i32', [1], 'scratch')];
       const args = { k: rows, v: rows, keyCache: cache, valueCache: cache, slotMapping };
-      expect(backend.isNative('writeKv', args)).toBe(headDim < 576);
+      expect(backend.isNative('writeKv', args)).toBe(headDim < 1024);
       for (const tensor of [cache, rows, slotMapping]) backend.free(tensor);
     }
   });

@@ -28,7 +28,7 @@ export interface PartWorkerData {
 
 const { attachment, calls, part, numThreads, barrier: words } = workerData as PartWorkerData;
 const barrier = new Barrier(numThreads, words);
-const ops = wasmPartOps(attachWasm(attachment), { index: part, count: numThreads }, () => barrier.wait());
+const ops = wasmPartOps(attachWasm(attachment), { index: part, count: numThreads }, barrier);
 for (const { op, args } of calls) {
   const entries = Object.entries(args).map(([name, value]) => [name, isSent(value) ? receive(value) : value]);
   ops[op](Object.fromEntries(entries) as never);

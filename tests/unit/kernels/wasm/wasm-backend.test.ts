@@ -2,9 +2,10 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../../../engine/errors.ts';
 import { probeWasm } from '../../../../engine/kernels/wasm/probe-wasm.ts';
 import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
-import type { FloatDType } from '../../../../engine/tensor/dtype.ts';
+import { FLOAT_DTYPES, type FloatDType } from '../../../../engine/tensor/dtype.ts';
 import { dequantize } from '../../../../engine/tensor/quant/codec.ts';
 import { quantFormat } from '../../../../engine/tensor/quant/quant-registry.ts';
+import { byteLengthOf } from '../../../../engine/tensor/storage.ts';
 import type { Tensor } from '../../../../engine/tensor/tensor.ts';
 import { randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
 
@@ -59,14 +60,18 @@ describe('WasmBackend', () => {
     },
   );
 
-  it('runs formats with kernels natively and leaves the others to the reference', async () => {
-    const x = floats([1, 256], randomValues(1, 256));
-    const out = backend.allocate('f32', [1, 8], 'scratch');
-    for (const dtype of [...PACKED, 'q2_k', 'iq4_xs'] as const) {
-      const weight = await load(dtype, [8, 256], randomWeightBytes(dtype, 1, 8 * 256));
-      expect(backend.isNative('matmul', { x, weight, out }), dtype).toBe((PACKED as readonly string[]).includes(dtype));
-      backend.free(weight);
-    }
+  it('multiplies by every weight format natively, and leaves rows to the reference that no memory is kept for', async () => {
+    const isNative = async (dtype: FloatDType, rowLength: number): Promise<boolean> => {
+      const weight = await load(dtype, [8, rowLength], new Uint8Array(byteLengthOf(dtype, [8, rowLength])));
+      const x = backend.allocate('f32', [1, rowLength], 'scratch');
+      const out = backend.allocate('f32', [1, 8], 'scratch');
+      const answer = backend.isNative('matmul', { x, weight, out });
+      for (const tensor of [weight, x, out]) backend.free(tensor);
+      return answer;
+    };
+    for (const dtype of FLOAT_DTYPES) expect(await isNative(dtype, 14_336), dtype).toBe(true);
+    expect(await isNative('q2_k', 16_384)).toBe(false);
+    expect(await isNative('q4_k', 16_384)).toBe(true);
   });
 
   it('uses a packed weight whole or not at all', async () => {

@@ -1,0 +1,92 @@
+/** What a matmul, or the part of it that concerns some of its tokens, works on: where everything lies, and its activations
+ * packed tile by tile (packing/activation-layout.ts). */
+import type { Tensor } from '../../../tensor/tensor.ts';
+import type { MatmulArgs } from '../../ops.ts';
+import { type Part, partEnd, partStart } from '../../part.ts';
+import { GROUP_ROWS } from '../generators/matmul-tile.ts';
+import { ACTIVATION_AREA_BYTES, ACTIVATION_AREA_START } from '../linear-memory.ts';
+import type { Machine } from '../machine.ts';
+import { TILE_TOKENS } from '../packing/activation-layout.ts';
+import type { PackedFormat } from '../packing/packed-format.ts';
+import { addressOf } from '../wasm-buffer.ts';
+
+export interface MatmulJob {
+  /** Of the weight as kernels see it. */
+  readonly format: PackedFormat;
+  readonly x: number;
+  /** Where its packed activations go. */
+  readonly packed: number;
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly out: number;
+  readonly firstToken: number;
+  readonly numTokens: number;
+  /** Weight rows, that is output features, and groups of 8 of them. */
+  readonly numRows: number;
+  readonly numGroups: number;
+  readonly rowLength: number;
+  readonly numRecords: number;
+  /** Tokens whose packed activations there is room for. */
+  readonly chunkTokens: number;
+}
+
+export function jobOf({ x, weight, bias, out }: MatmulArgs, format: PackedFormat): MatmulJob {
+  const [numRows, rowLength] = weight.shape as [number, number];
+  const numTiles = Math.floor(ACTIVATION_AREA_BYTES / Math.max(1, bytesPerToken(format, rowLength) * TILE_TOKENS));
+  return {
+    format,
+    x: addressOf(x),
+    packed: ACTIVATION_AREA_START,
+    weight,
+    bias,
+    out: addressOf(out),
+    firstToken: 0,
+    numTokens: x.shape[0]!,
+    numRows,
+    numGroups: Math.ceil(numRows / GROUP_ROWS),
+    rowLength,
+    numRecords: Math.ceil(rowLength / format.record.blockK),
+    chunkTokens: numTiles * TILE_TOKENS,
+  };
+}
+
+/** Of packed activations. */
+export function bytesPerToken({ record, activations }: PackedFormat, rowLength: number): number {
+  return Math.ceil(rowLength / record.blockK) * activations.bytesPerToken;
+}
+
+/** Whether rows of this length fit the activation area: at least one full tile must. */
+export function fitsActivationArea(format: PackedFormat, rowLength: number): boolean {
+  return bytesPerToken(format, rowLength) * TILE_TOKENS <= ACTIVATION_AREA_BYTES;
+}
+
+/** Tokens in the tile that starts at token `start` of a chunk. */
+export const tileTokens = (chunk: MatmulJob, start: number): number => Math.min(TILE_TOKENS, chunk.numTokens - start);
+
+/** Where the tile that starts at token `start` of a chunk lies, packed. All tiles before it are full. */
+export function tileAddress({ format, rowLength, packed }: MatmulJob, start: number): number {
+  return packed + start * bytesPerToken(format, rowLength);
+}
+
+/** A part is a range of (token, record) pairs. */
+export function packChunk(machine: Machine, chunk: MatmulJob, part: Part): void {
+  const { format, numTokens, numRecords, rowLength } = chunk;
+  const end = partEnd(numTokens * numRecords, part);
+  for (let unit = partStart(numTokens * numRecords, part); unit < end; ) {
+    const token = Math.floor(unit / numRecords);
+    const first = unit % numRecords;
+    const count = Math.min(numRecords - first, end - unit);
+    const start = token - (token % TILE_TOKENS);
+    const tokens = tileTokens(chunk, start);
+    const firstValue = first * format.record.blockK;
+    format.packActivations(machine, {
+      x: chunk.x + ((chunk.firstToken + token) * rowLength + firstValue) * 4,
+      numValues: rowLength - firstValue,
+      record: tileAddress(chunk, start) + first * tokens * format.activations.bytesPerToken,
+      count,
+      tokens,
+      token: token - start,
+    });
+    unit += count;
+  }
+}

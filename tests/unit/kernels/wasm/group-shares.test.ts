@@ -1,0 +1,44 @@
+/** How a matmul's rows are divided among threads: each once, whatever an earlier division left behind. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { TICKET_ADDRESS } from '../../../../engine/kernels/wasm/linear-memory.ts';
+import type { Machine } from '../../../../engine/kernels/wasm/machine.ts';
+import { divideGroups } from '../../../../engine/kernels/wasm/ops/group-shares.ts';
+
+function divide(numGroups: number, count: number, generation: number, stale: number): number[][] {
+  const ints = new Int32Array(new SharedArrayBuffer(TICKET_ADDRESS + 64));
+  ints[TICKET_ADDRESS / 4] = stale;
+  const machine = { memory: { ints } } as unknown as Machine;
+  return Array.from({ length: count }, (_, index) => {
+    const groups: number[] = [];
+    divideGroups(machine, numGroups, { part: { index, count }, generation, meet: () => {} }, ({ first, end }) => {
+      for (let group = first; group < end; group++) groups.push(group);
+    });
+    return groups;
+  });
+}
+
+describe('divideGroups', () => {
+  it('gives every group to one thread, whatever word the last division left', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          numGroups: fc.nat(300),
+          count: fc.integer({ min: 1, max: 9 }),
+          generation: fc.oneof(fc.nat(5), fc.integer({ min: 2 ** 19 - 2, max: 2 ** 19 + 2 }), fc.constant(2 ** 31 - 1)),
+          ticketsOfTheLast: fc.nat(4095),
+        }),
+        ({ numGroups, count, generation, ticketsOfTheLast }) => {
+          const stale = ((generation - 1) << 12) | ticketsOfTheLast;
+          const all = divide(numGroups, count, generation, stale).flat();
+          expect(all.toSorted((a, b) => a - b)).toEqual(Array.from({ length: numGroups }, (_, i) => i));
+        },
+      ),
+    );
+  });
+
+  it('leaves a quarter to whoever is ready: here the first, as it runs before the others', () => {
+    const shares = divide(160, 2, 7, 0);
+    expect(shares.map((groups) => groups.length)).toEqual([100, 60]);
+  });
+});
