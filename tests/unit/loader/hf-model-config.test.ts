@@ -1,7 +1,11 @@
 /** config.json to hyperparameters: the fields of real models, and what must be refused. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { QuernError } from '../../../engine/errors.ts';
 import { readHfModelConfig } from '../../../engine/loader/hf-model-config.ts';
+import { findConfigProblem } from '../../../engine/model/model-config.ts';
 import { readHfConfig } from '../../../formats/hf/hf-config.ts';
+import { mutatedJson } from '../../helpers/json-mutations.ts';
 import { rejection } from '../../helpers/rejection.ts';
 import { useTemporaryFolder } from '../../helpers/temporary-folder.ts';
 
@@ -121,5 +125,22 @@ describe('readHfModelConfig', () => {
     const error = (await rejection(read({ ...LLAMA_3_2_1B, ...change }))) as Error;
     expect(error).toMatchObject({ code });
     expect(error.message).toMatch(message);
+  });
+
+  it('refuses or reads whatever else stands in the fields, and never gives what cannot be', async () => {
+    let [numRead, numRefused] = [0, 0];
+    await fc.assert(
+      fc.asyncProperty(mutatedJson(LLAMA_3_2_1B), async (json) => {
+        try {
+          expect(findConfigProblem(await read(json as object))).toBeUndefined();
+          numRead++;
+        } catch (error) {
+          if (!QuernError.isInstance(error)) throw error;
+          expect(['FORMAT', 'UNSUPPORTED']).toContain(error.code);
+          numRefused++;
+        }
+      }),
+    );
+    expect(Math.min(numRead, numRefused)).toBeGreaterThan(0);
   });
 });
