@@ -20,14 +20,27 @@ export function decimalNumber(text: string): number {
   return value;
 }
 
-/** `1,4,16` as whole numbers within bounds. */
+/** `1,4,16` or `1 4 16` as whole numbers within bounds. */
 export function wholeNumberList(min: number, max?: number): (text: string) => number[] {
   const parse = wholeNumber(min, max);
-  return (text) => text.split(',').map((part) => parse(part.trim()));
+  return (text) =>
+    text
+      .trim()
+      .split(/\s*,\s*|\s+/)
+      .map(parse);
 }
 
 /** `1,403,407` as token ids. */
 export const tokenIdList = wholeNumberList(0, 2 ** 31 - 1);
+
+/** `403=-1.5`, repeated, as biases by token id. */
+export function logitBias(text: string, previous: LogitBias | undefined): LogitBias {
+  const [, id, bias] = /^\s*(\d+)\s*=([^=]+)$/.exec(text) ?? [];
+  if (id === undefined) throw new CommanderArgumentError('Expected a token id and a number, as in 403=-1.5.');
+  return { ...previous, [String(wholeNumber(0)(id))]: decimalNumber(bias!) };
+}
+
+export type LogitBias = Readonly<Record<string, number>>;
 
 /** Gathers a repeated option into a list. */
 export function collect(text: string, previous: string[] | undefined): string[] {

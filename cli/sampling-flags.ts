@@ -1,7 +1,7 @@
 /** The sampling options as words of the command line. */
 import type { Command } from 'commander';
 import type { SamplingOptions } from '../engine/sampling/sampling-options.ts';
-import { collect, decimalNumber, wholeNumber } from './option-parsers.ts';
+import { collect, decimalNumber, type LogitBias, logitBias, wholeNumber } from './option-parsers.ts';
 
 export interface SamplingFlags {
   readonly maxTokens?: number;
@@ -14,7 +14,7 @@ export interface SamplingFlags {
   readonly frequencyPenalty: number;
   readonly presencePenalty: number;
   readonly repeatLastN: number;
-  readonly logitBias?: readonly string[];
+  readonly logitBias?: LogitBias;
   readonly seed?: number;
   readonly stop?: readonly string[];
   readonly ignoreEos?: true;
@@ -32,7 +32,7 @@ export function addSamplingFlags(command: Command): Command {
     .option('--frequency-penalty <x>', 'taken from a logit each time the token was generated', decimalNumber, 0)
     .option('--presence-penalty <x>', 'taken from a logit once the token was generated', decimalNumber, 0)
     .option('--repeat-last-n <n>', 'how many tokens back the penalties look; -1 for all', wholeNumber(-1), 64)
-    .option('--logit-bias <id=x>', 'add x to the logit of a token id (repeatable)', collect)
+    .option('--logit-bias <id=x>', 'add x to the logit of a token id (repeatable)', logitBias)
     .option('--seed <n>', 'makes the run repeatable (default: random, and reported)', wholeNumber(-(2 ** 53) + 1))
     .option('--stop <text>', 'stop before this text (repeatable)', collect)
     .option('--ignore-eos', "go on after the model's end-of-text token");
@@ -55,15 +55,6 @@ export function toSamplingOptions(flags: SamplingFlags, isDefault: (flag: string
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
     ...(flags.stop === undefined ? {} : { stop: flags.stop }),
     ...(flags.ignoreEos === undefined ? {} : { ignore_eos: true }),
-    ...(flags.logitBias === undefined ? {} : { logit_bias: parseLogitBias(flags.logitBias) }),
+    ...(flags.logitBias === undefined ? {} : { logit_bias: flags.logitBias }),
   };
-}
-
-function parseLogitBias(entries: readonly string[]): Record<string, number> {
-  return Object.fromEntries(
-    entries.map((entry) => {
-      const [id = '', bias = ''] = entry.split('=');
-      return [String(wholeNumber(0)(id)), decimalNumber(bias)];
-    }),
-  );
 }

@@ -167,6 +167,13 @@ describe('what is wrong is said in one line, with an exit code', () => {
     ['an unknown option', ['run', '--temprature', '1', 'x'], 2, /unknown option '--temprature'.*--temperature/s],
     ['a number that is none', ['run', '-n', 'many', 'x'], 2, /'-n, --max-tokens <n>'.*whole number/],
     [
+      'a bias that is none',
+      ['run', '--logit-bias', '5', 'x'],
+      2,
+      /'--logit-bias <id=x>'.*Expected a token id and a number/,
+    ],
+    ['a bias of two numbers', ['run', '--logit-bias', '5=1=2', 'x'], 2, /'5=1=2' is invalid/],
+    [
       'a number out of range',
       ['run', '-m', DRAFT, '--top-p', '1.5', 'x'],
       2,
