@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { Engine } from '../../engine/engine.ts';
+import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
 import { fixturePath, hasFixtures, skipNote } from '../helpers/fixtures.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 
@@ -49,5 +50,25 @@ describe.skipIf(!hasGpu)(`the engine on webgpu${gpuSkipNote}`, () => {
     const [actual, expected] = results as [number[], number[]];
     expect(actual.length).toBe(expected.length);
     for (const [i, value] of actual.entries()) expect(value).toBeCloseTo(expected[i]!, 3);
+  });
+
+  it('samples alike alone and in a batch, whether it brings whole rows to the host or only the best of each', async () => {
+    await using engine = await Engine.load(bundledModelPath('draft'), {
+      backend: 'webgpu',
+      maxModelLen: 64,
+      maxNumSeqs: 8,
+    });
+    const sampling: SamplingOptions[] = [
+      { temperature: 0 },
+      { top_k: 5 },
+      { top_p: 0.9 },
+      {},
+      { temperature: 0, logprobs: 2 },
+    ];
+    const generate = async (options: SamplingOptions): Promise<readonly number[]> =>
+      (await engine.generate(PROMPTS[1]!, { ...options, seed: 7, max_tokens: 12 }).result).choices[0]!.tokenIds;
+    const alone: (readonly number[])[] = [];
+    for (const options of sampling) alone.push(await generate(options));
+    expect(await Promise.all(sampling.map(generate))).toEqual(alone);
   });
 });
