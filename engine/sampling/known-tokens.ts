@@ -5,15 +5,16 @@
  *   known      3    7    12    40                by id, with their logits
  *   touched    x              x                  whatever the edits do to 3 and 40: 7 and 12 stay the best of the rest
  *
- * One object serves all requests of an engine, one token after another. */
+ * One object serves one request, one token after another. */
 import type { Candidates } from './candidates.ts';
 import type { LogitsProcessor, ProcessorContext } from './logits-processor.ts';
 import type { RowSummary } from './row-summary.ts';
 
 export class KnownTokens {
   readonly #candidates: Candidates;
-  /** Ids that edits touch, ascending, each once. */
-  #touched: number[] = [];
+  /** Ids that edits touch, ascending, each once: the beginning of `#ids`. */
+  #touched: Int32Array = new Int32Array(0);
+  #ids: Int32Array = new Int32Array(64);
   #numUntouchedTop = 0;
   #floor = Number.NEGATIVE_INFINITY;
 
@@ -51,7 +52,7 @@ export class KnownTokens {
     return this.#floor;
   }
 
-  get touched(): readonly number[] {
+  get touched(): Int32Array {
     return this.#touched;
   }
 
@@ -72,18 +73,27 @@ export class KnownTokens {
     this.#candidates.add(id, row[id]!);
   }
 
-  #collect(edits: readonly LogitsProcessor[], context: ProcessorContext): number[] {
+  #collect(edits: readonly LogitsProcessor[], context: ProcessorContext): Int32Array {
     const { marks, vocabSize } = this.#candidates;
-    const touched: number[] = [];
+    let count = 0;
     for (const edit of edits) {
-      for (const id of edit.touchedTokens!(context)) {
+      const tokens = edit.touchedTokens!(context);
+      for (let i = 0; i < tokens.length; i++) {
+        const id = tokens[i]!;
         // What is no token is the edit's own to refuse.
         if (!(id >= 0 && id < vocabSize) || marks[id] !== 0) continue;
         marks[id] = 1;
-        touched.push(id);
+        if (count === this.#ids.length) this.#grow();
+        this.#ids[count++] = id;
       }
     }
-    for (const id of touched) marks[id] = 0;
-    return touched.sort((a, b) => a - b);
+    for (let i = 0; i < count; i++) marks[this.#ids[i]!] = 0;
+    return this.#ids.subarray(0, count).sort();
+  }
+
+  #grow(): void {
+    const ids = new Int32Array(2 * this.#ids.length);
+    ids.set(this.#ids);
+    this.#ids = ids;
   }
 }

@@ -15,5 +15,5 @@ export interface LogitsProcessor {
   /** Changes logits (-Infinity bans) or drops candidates. Allocates nothing: it runs for every token. */
   apply(candidates: Candidates, context: ProcessorContext): void;
   /** For an edit: the tokens whose logits it may change, with repetitions and in any order. Absent: perhaps all. */
-  touchedTokens?(context: ProcessorContext): Iterable<number>;
+  touchedTokens?(context: ProcessorContext): ArrayLike<number>;
 }

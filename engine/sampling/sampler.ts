@@ -82,7 +82,7 @@ export class Sampler {
   jobFor({ tokenIds, numTokens, numPromptTokens }: TokenHistory): SampleJob | undefined {
     if (this.#portable === undefined) return undefined;
     // Only edits read the tokens, so without any there is no need to send them.
-    const sent = this.#chain.edits.length === 0 ? [] : Int32Array.from(tokenIds).slice(0, numTokens);
+    const sent = this.#chain.edits.length === 0 ? [] : tokenIds.slice(0, numTokens);
     const history = { tokenIds: sent, numTokens, numPromptTokens };
     return { params: this.params, ...this.#portable, rng: this.rngState, history };
   }

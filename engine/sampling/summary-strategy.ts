@@ -5,7 +5,7 @@
  *   top_k              k of the best are tokens that no edit touches     the k best
  *   top_p              the nucleus ends within the best                  some best, the softmax at temperature 1
  *   min_p              the limit lies above the worst of the best        some best
- *   none               always, but for one draw in a million             the softmax at the request's temperature
+ *   none               nearly always: 29,999 draws of 30,000            the softmax at the request's temperature
  *   any other          never
  *
  * What follows the first filter works on the few tokens that it left, so it may be anything. Edits that change known tokens

@@ -1,7 +1,7 @@
 /** The tokens of one sequence, as sampling sees them. A `Sequence` fits as it is. */
 export interface TokenHistory {
   /** Prompt tokens, then generated ones. May be longer than `numTokens`. */
-  readonly tokenIds: ArrayLike<number>;
+  readonly tokenIds: Int32Array | readonly number[];
   readonly numTokens: number;
   readonly numPromptTokens: number;
 }

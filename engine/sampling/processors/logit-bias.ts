@@ -14,13 +14,15 @@ export interface LogitBias {
 export class LogitBiasProcessor implements LogitsProcessor {
   readonly name = 'logit_bias';
   readonly #biases: readonly LogitBias[];
+  readonly #tokenIds: readonly number[];
 
   constructor(biases: readonly LogitBias[]) {
     this.#biases = biases;
+    this.#tokenIds = biases.map(({ tokenId }) => tokenId);
   }
 
-  touchedTokens(): Iterable<number> {
-    return this.#biases.map(({ tokenId }) => tokenId);
+  touchedTokens(): ArrayLike<number> {
+    return this.#tokenIds;
   }
 
   apply(candidates: Candidates): void {

@@ -14,7 +14,7 @@ export class MinTokensProcessor implements LogitsProcessor {
     this.#endTokenIds = endTokenIds;
   }
 
-  touchedTokens({ history }: ProcessorContext): Iterable<number> {
+  touchedTokens({ history }: ProcessorContext): ArrayLike<number> {
     return numGeneratedTokens(history) < this.#minTokens ? this.#endTokenIds : [];
   }
 

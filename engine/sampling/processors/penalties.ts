@@ -34,8 +34,8 @@ export class PenaltiesProcessor implements LogitsProcessor {
     this.#penalties = penalties;
   }
 
-  *touchedTokens({ history }: ProcessorContext): Iterable<number> {
-    for (let i = this.#windowStart(history); i < history.numTokens; i++) yield history.tokenIds[i]!;
+  touchedTokens({ history }: ProcessorContext): ArrayLike<number> {
+    return history.tokenIds.slice(this.#windowStart(history), history.numTokens);
   }
 
   #windowStart({ numTokens }: TokenHistory): number {
