@@ -1,9 +1,10 @@
 /** Worker threads that die, and an engine that is closed while it works: the promised errors, a pool that heals, and
  * nothing left behind. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { EngineClosedError, WorkerCrashedError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
+import { Sampler } from '../../engine/sampling/sampler.ts';
 import { cpuBackends, EngineHarness, holdNextStep } from '../helpers/engine-harness.ts';
 import { rejection } from '../helpers/rejection.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
@@ -146,6 +147,37 @@ describe.each(backends)('a worker that is killed (%s)', (backend) => {
     };
     expect(await rejection(harness.engine.score(PROMPTS[0]!))).toBeInstanceOf(WorkerCrashedError);
     expect((await harness.engine.score(PROMPTS[0]!)).logprobs).toEqual(before.logprobs);
+  });
+});
+
+describe.each(backends)('the calling thread (%s)', (backend) => {
+  it('never passes over a whole row of logits, whatever the sampling options', async () => {
+    const passes = vi.spyOn(Sampler.prototype, 'sample');
+    const options: GenerateOptions[] = [
+      { temperature: 0 },
+      { temperature: 0, repetition_penalty: 1.2, logprobs: 2 },
+      {},
+      { temperature: 0.7, logprobs: 2 },
+      { top_k: 5 },
+      { top_p: 0.9 },
+      { min_p: 0.1, logit_bias: { 3: -100 } },
+      { typical_p: 0.9 },
+      { top_n_sigma: 1 },
+      { xtc_probability: 0.5 },
+    ];
+    const run = async (numThreads: number) => {
+      harness = await EngineHarness.load(path(), { backend, numThreads, maxModelLen: 64 });
+      const streams = options.map((own, seed) => harness.engine.generate([1, 2, 3], { ...own, seed, max_tokens: 20 }));
+      const results = await Promise.all(streams.map(({ result }) => result));
+      return results.map(({ choices }) => choices);
+    };
+    const onWorkers = await run(2);
+    expect(passes).not.toHaveBeenCalled();
+    expect(await harness.close()).toBeUndefined();
+    // The same, to the last bit of the log-probabilities, on this thread.
+    expect(await run(0)).toEqual(onWorkers);
+    expect(passes).toHaveBeenCalled();
+    passes.mockRestore();
   });
 });
 
