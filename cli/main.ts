@@ -28,7 +28,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-export function buildProgram(): Command {
+function buildProgram(): Command {
   const program = new Command('quern')
     .description('Transformer inference in Node: GGUF or safetensors in, tokens out.')
     .version(packageVersion())

@@ -39,11 +39,6 @@ function decodeAllF16(): Float32Array {
   return values;
 }
 
-/** Value of an f16 pattern (0 to 0xffff). */
-export function f16ToF32(bits: number): number {
-  return F16_TO_F32[bits]!;
-}
-
 /** Pattern of the f16 nearest to `value`. Beyond 65519.99 that is an infinity. */
 export function f32ToF16(value: number): number {
   return f16Pattern(roundToF16(value));
@@ -97,16 +92,6 @@ export function encodeF16Ponyfill(src: Float32Array, dst: Uint8Array, byteOffset
     dst[at] = bits;
     dst[at + 1] = bits >> 8;
   }
-}
-
-/** Value of a bf16 pattern (0 to 0xffff). For single values; arrays go through `decodeBf16`. */
-export function bf16ToF32(bits: number): number {
-  return new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!;
-}
-
-/** Pattern of the bf16 nearest to `value`. For single values; arrays go through `encodeBf16`. */
-export function f32ToBf16(value: number): number {
-  return roundBitsToBf16(new Uint32Array(Float32Array.of(value).buffer)[0]!);
 }
 
 /** Widens bf16 to f32: `dst.length` values from `byteOffset` of `src`. */

@@ -38,11 +38,6 @@ export interface MemberNode extends SyntaxNode {
   /** `object[property]` rather than `object.property`. */
   readonly computed: boolean;
 }
-export interface SliceNode extends SyntaxNode {
-  readonly start?: SyntaxNode;
-  readonly stop?: SyntaxNode;
-  readonly step?: SyntaxNode;
-}
 export interface CallNode extends SyntaxNode {
   readonly callee: SyntaxNode;
   readonly args: readonly SyntaxNode[];

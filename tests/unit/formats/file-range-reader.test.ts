@@ -23,7 +23,7 @@ describe.each([
     for (const path of [folder.at('none.gguf'), '', folder.at('no-folder/none.gguf')]) {
       const error = await rejection(open(path));
       expect(error).toBeInstanceOf(FileAccessError);
-      expect((error as Error).message).toBe(`${path}: no such file`);
+      expect((error as Error).message).toBe(`${path || "''"}: no such file`);
     }
   });
 
