@@ -3,7 +3,7 @@
  *   0      64 KiB          128 MiB + 64 KiB       129 MiB + 64 KiB                    at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
- * But for one word at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
+ * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
  * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
  * i32, whose wrap-around gives the same bits. */
 import { OutOfMemoryError } from '../../errors.ts';
@@ -20,8 +20,10 @@ export const THREAD_SCRATCH_BYTES = 488 * 1024;
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
 export const ACTIVATION_AREA_BYTES = 1024 * 1024;
 
-/** The word by which threads divide an op's work (ops/group-shares.ts), in a cache line of its own. */
-export const TICKET_ADDRESS = PAGE_BYTES - 64;
+/** Ops that threads run between two meetings at most, */
+export const MAX_JOINED = 8;
+/** and for each of them the word by which threads divide its work (ops/group-shares.ts), in a cache line of their own. */
+export const TICKETS_ADDRESS = PAGE_BYTES - 64;
 const THREAD_SCRATCH_START = PAGE_BYTES;
 export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_BYTES;
 export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;

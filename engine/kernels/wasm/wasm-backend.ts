@@ -36,7 +36,7 @@ export interface WasmBackendOptions extends CompileOptions {
   readonly maxHeapBytes?: number;
 }
 
-const ALONE = { part: WHOLE, meet: () => {}, generation: 0 };
+const ALONE = { part: WHOLE, meet: () => {}, generation: 0, numJoined: 0 };
 
 export class WasmBackend implements KernelBackend {
   readonly name = WASM_OWNER;

@@ -5,7 +5,7 @@ import { checkArgs } from '../check-args.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import type { Gate, Part } from '../part.ts';
-import { MAX_THREADS } from './linear-memory.ts';
+import { MAX_JOINED, MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
@@ -46,19 +46,36 @@ export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate
     throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
   }
   for (const { memory } of machines) memory.expectGrowth();
+  let numJoined = 0;
+  let isTogether = false;
   const share: Share = {
     part,
     meet: () => gate.wait(),
     get generation() {
       return gate.generation;
     },
+    get numJoined() {
+      return numJoined;
+    },
+  };
+  const meetAll = (): void => {
+    numJoined = 0;
+    gate.wait();
   };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
     checkArgs(op, args);
     runInPlace(machines, op, args, share);
-    gate.wait();
+    numJoined++;
+    if (!isTogether || numJoined === MAX_JOINED) meetAll();
   };
-  return Object.fromEntries(OP_NAMES.map((op) => [op, (args: never) => run(op, args)])) as unknown as KernelOps;
+  const ops = Object.fromEntries(OP_NAMES.map((op) => [op, (args: never) => run(op, args)]));
+  const together = (independentOps: () => void): void => {
+    isTogether = true;
+    independentOps();
+    isTogether = false;
+    if (numJoined > 0) meetAll();
+  };
+  return { ...ops, together } as unknown as KernelOps;
 }
 
 /** A buffer as plain numbers, and back. Same interface as `hostBufferCodec`. */

@@ -7,6 +7,7 @@
  * Mistral adds a sliding window and Qwen2 adds biases on q, k, v; both come from the config and the file, so the
  * graph is the same.
  * Source  Touvron et al. 2023, "LLaMA", section 2.2; Jiang et al. 2023, "Mistral 7B"; Yang et al. 2024, "Qwen2" */
+import { runTogether } from '../../kernels/kernel-backend.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ModelConfig } from '../model-config.ts';
 import type { ForwardContext, ModelFamily } from '../model-family.ts';
@@ -56,16 +57,20 @@ function attention(context: ForwardContext, layer: number): void {
   const { hidden, normed, query, key, value, attention: attended } = activations;
   const numTokens = hidden.shape[0]!;
   ops.rmsNorm({ x: hidden, weight: w.attentionNorm!, eps: config.rmsNormEps, out: normed });
-  ops.matmul({ x: normed, weight: w.qProj!, bias: w.qBias, out: query });
-  ops.matmul({ x: normed, weight: w.kProj!, bias: w.kBias, out: key });
-  ops.matmul({ x: normed, weight: w.vProj!, bias: w.vBias, out: value });
+  runTogether(ops, () => {
+    ops.matmul({ x: normed, weight: w.qProj!, bias: w.qBias, out: query });
+    ops.matmul({ x: normed, weight: w.kProj!, bias: w.kBias, out: key });
+    ops.matmul({ x: normed, weight: w.vProj!, bias: w.vBias, out: value });
+  });
 
   const q = query.reshape([numTokens, config.numHeads, config.headDim]);
   const k = key.reshape([numTokens, config.numKvHeads, config.headDim]);
   const v = value.reshape([numTokens, config.numKvHeads, config.headDim]);
   const { positions, slotMapping, blockTables, queryStartLoc, seqLens } = inputs;
-  ops.rope({ x: q, positions, table: rotaryTable, style: config.rotary.style });
-  ops.rope({ x: k, positions, table: rotaryTable, style: config.rotary.style });
+  runTogether(ops, () => {
+    ops.rope({ x: q, positions, table: rotaryTable, style: config.rotary.style });
+    ops.rope({ x: k, positions, table: rotaryTable, style: config.rotary.style });
+  });
 
   const { keys: keyCache, values: valueCache } = kvCache[layer]!;
   ops.writeKv({ k, v, keyCache, valueCache, slotMapping });
@@ -88,8 +93,10 @@ function mlp(context: ForwardContext, w: WeightsOf<LayerRole>): void {
   const { ops, config } = context;
   const { hidden, normed, gate, up } = context.activations;
   ops.rmsNorm({ x: hidden, weight: w.mlpNorm!, eps: config.rmsNormEps, out: normed });
-  ops.matmul({ x: normed, weight: w.gateProj!, bias: w.gateBias, out: gate });
-  ops.matmul({ x: normed, weight: w.upProj!, bias: w.upBias, out: up });
+  runTogether(ops, () => {
+    ops.matmul({ x: normed, weight: w.gateProj!, bias: w.gateBias, out: gate });
+    ops.matmul({ x: normed, weight: w.upProj!, bias: w.upBias, out: up });
+  });
   ops.siluMul({ gate, up, out: gate });
   ops.matmul({ x: gate, weight: w.downProj!, bias: w.downBias, out: normed });
   ops.add({ a: hidden, b: normed, out: hidden });

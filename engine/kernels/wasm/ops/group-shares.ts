@@ -4,11 +4,11 @@
  *
  *   groups   | thread 0            | thread 1            | piece | piece | ... |
  *
- * The next piece is a word in shared memory: 12 bits of it, and above them the generation of the gate (kernels/part.ts),
- * which is the same for all threads while they divide the same groups and differs from that of any division before.
- * Nobody has to reset it, not even after a thread died in the middle. */
+ * The next piece is 12 bits of a word in shared memory. Above them is the generation of the gate (kernels/part.ts), which is
+ * the same for all threads while they divide the same groups and differs from that of any division before. Nobody has to
+ * reset the word, not even after a thread died in the middle. Ops between two meetings have a word each. */
 import { partEnd, partStart } from '../../part.ts';
-import { TICKET_ADDRESS } from '../linear-memory.ts';
+import { TICKETS_ADDRESS } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import type { GroupRange } from './matmul-tiles.ts';
 import type { Share } from './native-op.ts';
@@ -30,19 +30,20 @@ export function divideGroups(
   if (own.end > own.first) visit(own);
   if (fixed === numGroups) return;
   const count = Math.min(numGroups - fixed, part.count * PIECES_PER_THREAD);
-  for (let index = takeTicket(memory.ints, share.generation); index < count; ) {
+  for (let index = takeTicket(memory.ints, share); index < count; ) {
     const piece = { index, count };
     visit({ first: fixed + partStart(numGroups - fixed, piece), end: fixed + partEnd(numGroups - fixed, piece) });
-    index = takeTicket(memory.ints, share.generation);
+    index = takeTicket(memory.ints, share);
   }
 }
 
-function takeTicket(words: Int32Array, generation: number): number {
+function takeTicket(words: Int32Array, { generation, numJoined }: Share): number {
   const first = generation << PIECE_BITS;
-  for (let word = Atomics.load(words, TICKET_ADDRESS / 4); ; ) {
+  const place = TICKETS_ADDRESS / 4 + numJoined;
+  for (let word = Atomics.load(words, place); ; ) {
     const isOurs = word >> PIECE_BITS === first >> PIECE_BITS;
     const next = isOurs ? word + 1 : first + 1;
-    const seen = Atomics.compareExchange(words, TICKET_ADDRESS / 4, word, next);
+    const seen = Atomics.compareExchange(words, place, word, next);
     if (seen === word) return (next - 1) & ((1 << PIECE_BITS) - 1);
     word = seen;
   }

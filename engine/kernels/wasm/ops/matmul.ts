@@ -47,7 +47,8 @@ function runChunks(machine: Machine, job: MatmulJob, share: Share, multiply: typ
     return;
   }
   for (let first = 0; first < numTokens; first += chunkTokens) {
-    if (first > 0) share.meet();
+    // Another thread may still read what was packed there before.
+    if (first > 0 || share.numJoined > 0) share.meet();
     const chunk = { ...job, firstToken: first, numTokens: Math.min(chunkTokens, numTokens - first) };
     packChunk(machine, chunk, share.part);
     share.meet();

@@ -12,6 +12,8 @@ export interface Share {
   meet(): void;
   /** See Gate. */
   readonly generation: number;
+  /** How many ops other threads may still be in, before this one and independent of it (KernelOps.together). */
+  readonly numJoined: number;
 }
 
 export interface NativeOp<Name extends OpName> {

@@ -1,19 +1,24 @@
 /** How a matmul's rows are divided among threads: each once, whatever an earlier division left behind. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TICKET_ADDRESS } from '../../../../engine/kernels/wasm/linear-memory.ts';
+import { TICKETS_ADDRESS } from '../../../../engine/kernels/wasm/linear-memory.ts';
 import type { Machine } from '../../../../engine/kernels/wasm/machine.ts';
 import { divideGroups } from '../../../../engine/kernels/wasm/ops/group-shares.ts';
 
-function divide(numGroups: number, count: number, generation: number, stale: number): number[][] {
-  const ints = new Int32Array(new SharedArrayBuffer(TICKET_ADDRESS + 64));
-  ints[TICKET_ADDRESS / 4] = stale;
+function divide(numGroups: number, count: number, generation: number, stale: number, numJoined = 3): number[][] {
+  const ints = new Int32Array(new SharedArrayBuffer(TICKETS_ADDRESS + 64));
+  ints[TICKETS_ADDRESS / 4 + numJoined] = stale;
   const machine = { memory: { ints } } as unknown as Machine;
   return Array.from({ length: count }, (_, index) => {
     const groups: number[] = [];
-    divideGroups(machine, numGroups, { part: { index, count }, generation, meet: () => {} }, ({ first, end }) => {
-      for (let group = first; group < end; group++) groups.push(group);
-    });
+    divideGroups(
+      machine,
+      numGroups,
+      { part: { index, count }, generation, numJoined, meet: () => {} },
+      ({ first, end }) => {
+        for (let group = first; group < end; group++) groups.push(group);
+      },
+    );
     return groups;
   });
 }

@@ -18,9 +18,16 @@ export interface SentTensor {
   readonly buffer: unknown;
 }
 
+export interface SentCall {
+  readonly op: OpName;
+  readonly args: Readonly<Record<string, unknown>>;
+  /** Neighbours with the same name here run together. */
+  readonly together?: string | undefined;
+}
+
 export interface PartWorkerData {
   readonly attachment: WasmAttachment;
-  readonly calls: readonly { readonly op: OpName; readonly args: Readonly<Record<string, unknown>> }[];
+  readonly calls: readonly SentCall[];
   readonly part: number;
   readonly numThreads: number;
   readonly barrier: SharedArrayBuffer;
@@ -29,11 +36,22 @@ export interface PartWorkerData {
 const { attachment, calls, part, numThreads, barrier: words } = workerData as PartWorkerData;
 const barrier = new Barrier(numThreads, words);
 const ops = wasmPartOps(attachWasm(attachment), { index: part, count: numThreads }, barrier);
-for (const { op, args } of calls) {
+for (let i = 0; i < calls.length; ) {
+  const { together } = calls[i]!;
+  if (together === undefined) {
+    run(calls[i++]!);
+    continue;
+  }
+  ops.together!(() => {
+    while (calls[i]?.together === together) run(calls[i++]!);
+  });
+}
+parentPort!.postMessage('done');
+
+function run({ op, args }: SentCall): void {
   const entries = Object.entries(args).map(([name, value]) => [name, isSent(value) ? receive(value) : value]);
   ops[op](Object.fromEntries(entries) as never);
 }
-parentPort!.postMessage('done');
 
 function isSent(value: unknown): value is SentTensor {
   return typeof value === 'object' && value !== null && 'buffer' in value;

@@ -15,6 +15,7 @@ interface Call {
   readonly args: Readonly<Record<string, unknown>>;
   /** What the op leaves behind. */
   readonly result: Tensor;
+  readonly together: string | undefined;
 }
 
 const T = 11;
@@ -50,8 +51,8 @@ class Calls {
     });
   }
 
-  add(op: OpName, args: Readonly<Record<string, unknown>>, result: Tensor): void {
-    this.calls.push({ op, args, result });
+  add(op: OpName, args: Readonly<Record<string, unknown>>, result: Tensor, together?: string): void {
+    this.calls.push({ op, args, result, together });
   }
 }
 
@@ -59,8 +60,8 @@ class Calls {
 async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   const c = new Calls(backend);
   const out = (...shape: number[]) => c.floats(shape, 99);
-  for (const dtype of ['q8_0', 'q4_0', 'f32', 'f16', 'bf16', 'q6_k'] as const) {
-    const numIn = dtype === 'q6_k' ? 256 : 96;
+  for (const dtype of ['q8_0', 'q4_0', 'f32', 'f16', 'bf16', 'q4_k', 'q5_k', 'q6_k', 'q2_k', 'q5_1'] as const) {
+    const numIn = dtype.endsWith('_k') ? 256 : 96;
     const weight = await c.weight(dtype, [43, numIn]);
     const logits = out(T, 43);
     c.add('matmul', { x: c.floats([T, numIn], 1), weight, bias: c.floats([43], 2), out: logits }, logits);
@@ -72,6 +73,14 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   const tall = await c.weight('q8_0', [19, numIn]);
   const product = out(numTokens, 19);
   c.add('matmul', { x: c.floats([numTokens, numIn], 11), weight: tall, out: product }, product);
+  // Ops between which threads need not meet, with few activations and with so many.
+  for (const size of [2, numTokens]) {
+    const shared = c.floats([size, numIn], 13);
+    for (const dtype of ['q8_0', 'q4_0', 'q4_k'] as const) {
+      const result = out(size, 70);
+      c.add('matmul', { x: shared, weight: await c.weight(dtype, [70, numIn]), out: result }, result, `${size} tokens`);
+    }
+  }
   const [x, y, sum, gated, normed] = [c.floats([T, 37], 4), c.floats([T, 37], 5), out(T, 37), out(T, 37), out(T, 37)];
   c.add('add', { a: x, b: y, out: sum }, sum);
   c.add('siluMul', { gate: x, up: y, out: gated }, gated);
@@ -137,8 +146,9 @@ function runThreads(backend: WasmBackend, calls: readonly Call[], numThreads: nu
     value instanceof Tensor
       ? { dtype: value.dtype, shape: value.shape, buffer: wasmBufferCodec.encode(value.buffer) }
       : value;
-  const sent = calls.map(({ op, args }) => ({
+  const sent = calls.map(({ op, args, together }) => ({
     op,
+    together,
     args: Object.fromEntries(Object.entries(args).map(([name, value]) => [name, send(value)])),
   }));
   const workers = Array.from({ length: numThreads }, (_, part) => {
