@@ -8,7 +8,7 @@ import type { GpuSlice } from '../webgpu/gpu-kernel.ts';
 import type { OpContext } from '../webgpu/op-context.ts';
 import { bindVector, weightParts } from '../webgpu/weight-views.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
-import { isScalar, type KernelSource } from './kernel-source.ts';
+import { isScalar, type KernelSource, type Parameter, parametersOf } from './kernel-source.ts';
 import { type ArrayView, inPlaceOf, type Launch, packParams, workgroupsOf } from './launch.ts';
 import type { LoadedWeight, OpTarget, WeightRows } from './ops/op-target.ts';
 import { kernelFormat } from './stored-formats.ts';
@@ -23,6 +23,11 @@ export class GpuOpTarget implements OpTarget {
   readonly maxScratchElements = 8 * 1024 * 1024;
   readonly #context: OpContext;
   readonly #compiler: KernelCompiler;
+  /** Buffers are bound whole, so that bind groups can be kept; where an array begins in them is in the params. The size is
+   * asked for once: it is the driver's answer, and a step binds a thousand buffers. */
+  readonly #slices = new WeakMap<GPUBuffer, GpuSlice>();
+  /** Kept, as launches ask for them hundreds of times a step. */
+  readonly #parameters = new Map<KernelSource, readonly Parameter[]>();
 
   constructor(context: OpContext, compiler: KernelCompiler) {
     this.#context = context;
@@ -31,16 +36,17 @@ export class GpuOpTarget implements OpTarget {
 
   run(source: KernelSource, launch: Launch): void {
     if (numElements(launch.threads) === 0) return;
-    const inPlace = inPlaceOf(source, launch);
+    const parameters = this.#parametersOf(source);
+    const inPlace = inPlaceOf(parameters, launch);
     const kernel = this.#compiler.kernelOf(source, inPlace);
     const storage: GpuSlice[] = [];
-    for (const [name, kind] of Object.entries(source.parameters)) {
-      if (!isScalar(kind) && !inPlace.includes(name)) storage.push(wholeBuffer(launch.inputs[name] as GpuView));
+    for (const { name, kind } of parameters) {
+      if (!isScalar(kind) && !inPlace.includes(name)) storage.push(this.#sliceOf(launch.inputs[name] as GpuView));
     }
-    storage.push(wholeBuffer(launch.out as GpuView));
+    storage.push(this.#sliceOf(launch.out as GpuView));
     this.#context.recorder.dispatch(kernel, {
       storage,
-      params: packParams(source, launch),
+      params: packParams(source, launch, parameters),
       workgroups: workgroupsOf(launch),
     });
   }
@@ -80,9 +86,22 @@ export class GpuOpTarget implements OpTarget {
   ints(tensor: Tensor): Int32Array {
     return this.#context.memory.intsOf(tensor);
   }
-}
 
-/** Buffers are bound whole, so that bind groups can be kept; where an array begins in them is in the params. */
-function wholeBuffer({ buffer }: GpuView): GpuSlice {
-  return { buffer, byteOffset: 0, byteLength: buffer.size };
+  #parametersOf(source: KernelSource): readonly Parameter[] {
+    let parameters = this.#parameters.get(source);
+    if (parameters === undefined) {
+      parameters = parametersOf(source);
+      this.#parameters.set(source, parameters);
+    }
+    return parameters;
+  }
+
+  #sliceOf({ buffer }: GpuView): GpuSlice {
+    let slice = this.#slices.get(buffer);
+    if (slice === undefined) {
+      slice = { buffer, byteOffset: 0, byteLength: buffer.size };
+      this.#slices.set(buffer, slice);
+    }
+    return slice;
+  }
 }

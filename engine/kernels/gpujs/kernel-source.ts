@@ -58,6 +58,18 @@ export const BYTES_PER_ELEMENT: Readonly<Record<ElementKind, number>> = {
   bf16: 2,
 };
 
+export interface Parameter {
+  readonly name: string;
+  readonly kind: ElementKind | ScalarKind;
+  /** Names it in complaints. */
+  readonly label: string;
+}
+
+/** A kernel's parameters as a list. */
+export function parametersOf({ kernel, parameters }: KernelSource): readonly Parameter[] {
+  return Object.entries(parameters).map(([name, kind]) => ({ name, kind, label: `${kernel.name} ${name}` }));
+}
+
 export function isScalar(kind: ElementKind | ScalarKind): kind is ScalarKind {
   return kind === 'integer' || kind === 'float';
 }

@@ -4,7 +4,7 @@
  *   params   | threads x y z | 0 | result: x y z start | dims of each array: x y z start | scalars ... | padding to 16 bytes
  *              u32                 u32                    u32                                i32 or f32          */
 import { InvalidArgumentError, UnsupportedError } from '../../errors.ts';
-import { isScalar, type KernelSource } from './kernel-source.ts';
+import { isScalar, type KernelSource, type Parameter, parametersOf } from './kernel-source.ts';
 import { MAX_EXACT_INTEGER, WORKGROUP_SIZE } from './limits.ts';
 
 /** An array in a buffer, as a kernel sees it. */
@@ -25,12 +25,16 @@ export interface Launch {
   readonly threads: readonly number[];
 }
 
+const NONE: readonly string[] = [];
+
 /** Names of the parameters that lie in the buffer that the result goes to. */
-export function inPlaceOf(source: KernelSource, { inputs, out }: Launch): readonly string[] {
-  return Object.keys(source.parameters).filter((name) => {
+export function inPlaceOf(parameters: readonly Parameter[], { inputs, out }: Launch): readonly string[] {
+  let names = NONE;
+  for (const { name } of parameters) {
     const input = inputs[name];
-    return typeof input === 'object' && input.buffer === out.buffer;
-  });
+    if (typeof input === 'object' && input.buffer === out.buffer) names = [...names, name];
+  }
+  return names;
 }
 
 /** Whole workgroups that cover the threads. */
@@ -40,35 +44,42 @@ export function workgroupsOf({ threads }: Launch): [number, number, number] {
 
 /** The params struct of one run.
  * @throws UnsupportedError for sizes and numbers beyond what the kernel counts exactly */
-export function packParams(source: KernelSource, launch: Launch): Uint32Array {
-  const { name } = source.kernel;
-  const entries = Object.entries(source.parameters);
-  const numArrays = entries.filter(([, kind]) => !isScalar(kind)).length;
-  const params = new Uint32Array(Math.ceil((8 + 4 * numArrays + entries.length - numArrays) / 4) * 4);
-  for (let i = 0; i < 3; i++) params[i] = exactSize(`${name} threads`, launch.threads[i] ?? 1);
-  packView(params, 4, launch.out, `${name} result`);
+export function packParams(
+  source: KernelSource,
+  launch: Launch,
+  parameters: readonly Parameter[] = parametersOf(source),
+): Uint32Array {
+  let numArrays = 0;
+  for (const { kind } of parameters) if (!isScalar(kind)) numArrays++;
+  const params = new Uint32Array(Math.ceil((8 + 4 * numArrays + parameters.length - numArrays) / 4) * 4);
+  for (let i = 0; i < 3; i++) params[i] = exactSize(`${source.kernel.name} threads`, launch.threads[i] ?? 1);
+  packView(params, 4, launch.out, `${source.kernel.name} result`);
 
   const signed = new Int32Array(params.buffer);
   const floats = new Float32Array(params.buffer);
   let nextArray = 8;
   let nextScalar = 8 + 4 * numArrays;
-  for (const [parameter, kind] of entries) {
-    const what = `${name} ${parameter}`;
-    const value = launch.inputs[parameter];
-    if (kind === 'integer') signed[nextScalar++] = exactInteger(what, value);
-    else if (kind === 'float') floats[nextScalar++] = expectNumber(what, value);
+  for (const { name, kind, label } of parameters) {
+    const value = launch.inputs[name];
+    if (kind === 'integer') signed[nextScalar++] = exactInteger(label, value);
+    else if (kind === 'float') floats[nextScalar++] = expectNumber(label, value);
     else {
-      packView(params, nextArray, expectView(what, value), what);
+      packView(params, nextArray, expectView(label, value), label);
       nextArray += 4;
     }
   }
   return params;
 }
 
+/** The innermost size first. */
 function packView(params: Uint32Array, at: number, { dims, start }: ArrayView, what: string): void {
-  const sizes = dims.toReversed();
-  for (let i = 0; i < 3; i++) params[at + i] = exactSize(what, sizes[i] ?? 1);
-  const end = start + (sizes[0] ?? 1) * (sizes[1] ?? 1) * (sizes[2] ?? 1);
+  let count = 1;
+  for (let i = 0; i < 3; i++) {
+    const size = exactSize(what, dims[dims.length - 1 - i] ?? 1);
+    params[at + i] = size;
+    count *= size;
+  }
+  const end = start + count;
   if (!(Number.isSafeInteger(start) && start >= 0 && end <= 2 ** 32)) {
     throw new UnsupportedError(`${what} up to element ${end}`, `kernels index at most ${2 ** 32} elements of a buffer`);
   }

@@ -1,7 +1,12 @@
 /** The params of a launch, and what a launch may not ask for. */
 import { describe, expect, it } from 'vitest';
 import { InvalidArgumentError, UnsupportedError } from '../../../../engine/errors.ts';
-import type { KernelSource, KernelThread, Matrix } from '../../../../engine/kernels/gpujs/kernel-source.ts';
+import {
+  type KernelSource,
+  type KernelThread,
+  type Matrix,
+  parametersOf,
+} from '../../../../engine/kernels/gpujs/kernel-source.ts';
 import {
   type ArrayView,
   inPlaceOf,
@@ -44,8 +49,8 @@ it('covers all threads with whole workgroups', () => {
 it('knows which inputs lie where the result goes', () => {
   const buffer = {};
   const inputs = { ...LAUNCH.inputs, b: view([6], 0, buffer) };
-  expect(inPlaceOf(SOURCE, { ...LAUNCH, inputs, out: view([6], 6, buffer) })).toEqual(['b']);
-  expect(inPlaceOf(SOURCE, LAUNCH)).toEqual([]);
+  expect(inPlaceOf(parametersOf(SOURCE), { ...LAUNCH, inputs, out: view([6], 6, buffer) })).toEqual(['b']);
+  expect(inPlaceOf(parametersOf(SOURCE), LAUNCH)).toEqual([]);
 });
 
 describe('a launch is refused', () => {
