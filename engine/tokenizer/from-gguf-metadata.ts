@@ -11,6 +11,7 @@ import { PairTable } from './pair-table.ts';
 import type { PieceModel } from './piece-model.ts';
 import { PipelineTokenizer, type SpecialIds, type TokenizerParts } from './pipeline-tokenizer.ts';
 import { createSplitter, findPreTokenizer } from './pre-tokenizers.ts';
+import { MAX_MATCHED_LENGTH, type MatchedToken } from './special-token-matcher.ts';
 import type { TokenSpelling } from './token-decoder.ts';
 import { byteTokenIds, parseByteToken, TOKEN_TYPES, TokenTable, type TokenType } from './token-table.ts';
 import type { Tokenizer } from './tokenizer.ts';
@@ -51,8 +52,16 @@ export function fromGgufMetadata(metadata: MetadataEntries, file: string): Token
       vocabSize: tokens.size,
       addsBosByDefault: preTokenizer?.addBos ?? true,
     }),
-    matchedTokens: [...specialTokens].map(([text, id]) => ({ text, id })),
+    matchedTokens: matchedTokens(keys, specialTokens),
     chatTemplate: keys.has('tokenizer.chat_template') ? keys.string('tokenizer.chat_template') : undefined,
+  });
+}
+
+function matchedTokens(keys: GgufTokenizerKeys, specialTokens: ReadonlyMap<string, number>): MatchedToken[] {
+  return [...specialTokens].map(([text, id]) => {
+    if (text.length <= MAX_MATCHED_LENGTH) return { text, id };
+    const problem = `token ${id} has ${text.length} characters; a special token has at most ${MAX_MATCHED_LENGTH}`;
+    throw keys.fail('tokenizer.ggml.tokens', problem);
   });
 }
 

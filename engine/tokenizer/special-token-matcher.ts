@@ -12,6 +12,10 @@ export interface MatchedToken {
   readonly singleWord?: boolean;
 }
 
+/** Longest token, in UTF-16 code units; of published ones the longest has some 60. Every position of a text may be compared
+ * with a whole token: `aaa...` against a token of one `a` more would take for ever if the token were a megabyte. */
+export const MAX_MATCHED_LENGTH = 256;
+
 const ROOT = 0;
 const NO_TOKEN = -1;
 const WHITE_SPACE = /\p{White_Space}/u;

@@ -1,6 +1,6 @@
 /** `model.vocab` and `added_tokens` of a tokenizer.json as one token table. */
 import { isEndText } from '../end-of-generation.ts';
-import type { MatchedToken } from '../special-token-matcher.ts';
+import { MAX_MATCHED_LENGTH, type MatchedToken } from '../special-token-matcher.ts';
 import { parseByteToken, TokenTable, type TokenType } from '../token-table.ts';
 import type { JsonNode } from './json-node.ts';
 
@@ -43,9 +43,13 @@ export function readVocabulary(root: JsonNode): JsonVocabulary {
 /** Added tokens are found in the text as it is. Hugging Face finds those marked `normalized` in the normalized text, which
  * differs where a normalizer changes their neighbourhood: Llama 2's `<s>` would only be found after a space. */
 function readAddedToken(node: JsonNode): MatchedToken {
+  const text = node.get('content').string();
+  if (text.length > MAX_MATCHED_LENGTH) {
+    throw node.get('content').fail(`has ${text.length} characters; an added token has at most ${MAX_MATCHED_LENGTH}`);
+  }
   return {
     id: node.get('id').index(),
-    text: node.get('content').string(),
+    text,
     lstrip: node.get('lstrip').bool(false),
     rstrip: node.get('rstrip').bool(false),
     singleWord: node.get('single_word').bool(false),

@@ -222,6 +222,16 @@ describe('malformed metadata', () => {
     ['an empty vocabulary', spm, { 'ggml.tokens': [] }, /at least one token/],
     ['tokens that are no strings', spm, { 'ggml.tokens': ['a', 1] }, /tokens.*array of strings/],
     ['numbers as tokens', spm, { 'ggml.tokens': new Int32Array(2) }, /tokens.*array of strings, is Int32Array/],
+    [
+      'a special token as long as a text',
+      spm,
+      {
+        'ggml.tokens': ['<unk>', 'x'.repeat(1000)],
+        'ggml.scores': new Float32Array(2),
+        'ggml.token_type': Int32Array.of(2, 3),
+      },
+      /tokens.*token 1 has 1000 characters; a special token has at most 256/,
+    ],
     ['scores of another length', spm, { 'ggml.scores': new Float32Array(3) }, /scores.*each of the 260 tokens, has 3/],
     ['scores that are NaN', spm, { 'ggml.scores': new Float32Array(260).fill(Number.NaN) }, /scores.*NaN/],
     ['scores that are text', spm, { 'ggml.scores': 'x' }, /scores.*array of 32-bit numbers, is string x/],

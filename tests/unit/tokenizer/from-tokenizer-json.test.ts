@@ -195,6 +195,11 @@ describe('a tokenizer.json that Quern cannot use', () => {
     ['added tokens that are none', tiny({ added_tokens: {} }), /added_tokens.*must be an array/],
     ['an added token without text', tiny({ added_tokens: [{ id: 7 }] }), /added_tokens\[0\]\.content.*is missing/],
     [
+      'an added token as long as a text',
+      tiny({ added_tokens: [{ id: 7, content: 'x'.repeat(1000) }] }),
+      /added_tokens\[0\]\.content.*has 1000 characters; an added token has at most 256/,
+    ],
+    [
       'a flag that is none',
       tiny({ added_tokens: [{ id: 7, content: 'x', lstrip: 1 }] }),
       /added_tokens\[0\]\.lstrip.*true or false/,
