@@ -33,6 +33,8 @@ export interface TokenizerParts {
   readonly normalize: (text: string) => string;
   /** Absent: the stretch is one piece. */
   readonly split: Splitter | undefined;
+  /** Runs what finds the pieces of a text, or throws when it takes too long. Absent: it is known to end. */
+  readonly withinTime?: ((textLength: number, findPieces: () => void) => void) | undefined;
   readonly model: PieceModel;
   readonly spelling: TokenSpelling;
   readonly chatTemplate: string | undefined;
@@ -74,22 +76,38 @@ export class PipelineTokenizer implements Tokenizer {
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {
     if (typeof text !== 'string') throw new InvalidArgumentError('text', `must be a string, got ${typeof text}`);
-    const { normalize, split, model, special } = this.#parts;
+    const { model, special, withinTime } = this.#parts;
     const wellFormed = text.toWellFormed();
     const ids: number[] = options.addSpecial === true ? [...special.prefixIds] : [];
-    const emit = (piece: string) => model.encodePiece(piece, ids);
+    const take = (found: string | number): void => {
+      if (typeof found === 'number') ids.push(found);
+      else model.encodePiece(found, ids);
+    };
     const matcher = options.parseSpecial === true ? this.#allMatcher : this.#textMatcher;
-    matcher.split(
-      wellFormed,
-      (start, end) => {
-        const normalized = normalize(wellFormed.slice(start, end));
-        if (split === undefined) emit(normalized);
-        else split(normalized, start === 0, emit);
-      },
-      (id) => ids.push(id),
-    );
+    if (withinTime === undefined) {
+      this.#cut(wellFormed, matcher, take);
+    } else {
+      // What may be stopped halfway only gathers.
+      const found: (string | number)[] = [];
+      withinTime(wellFormed.length, () => this.#cut(wellFormed, matcher, (item) => found.push(item)));
+      for (const item of found) take(item);
+    }
     if (options.addSpecial === true) ids.push(...special.suffixIds);
     return new Int32Array(ids);
+  }
+
+  /** Passes on, in order, the ids of special tokens and the pieces of the text between them. */
+  #cut(text: string, matcher: SpecialTokenMatcher, onFound: (found: string | number) => void): void {
+    const { normalize, split } = this.#parts;
+    matcher.split(
+      text,
+      (start, end) => {
+        const normalized = normalize(text.slice(start, end));
+        if (split === undefined) onFound(normalized);
+        else split(normalized, start === 0, onFound);
+      },
+      onFound,
+    );
   }
 
   decode(ids: Iterable<number>, options: DecodeOptions = {}): string {

@@ -11,6 +11,7 @@ import { byteTokenIds } from '../token-table.ts';
 import type { Tokenizer } from '../tokenizer.ts';
 import { readDecoder } from './decoders.ts';
 import { JsonNode } from './json-node.ts';
+import { timeLimit } from './json-pattern.ts';
 import { type JsonVocabulary, readVocabulary } from './json-vocabulary.ts';
 import { readNormalizer } from './normalizers.ts';
 import { readPostProcessor, type TokensAround } from './post-processor.ts';
@@ -39,7 +40,9 @@ export function fromTokenizerJson(json: unknown, config: TokenizerConfig | undef
   const model = root.get('model');
   checkModel(model);
   const vocabulary = readVocabulary(root);
-  const { split, isByteLevel } = readPreTokenizer(root.get('pre_tokenizer'));
+  const preTokenizer = readPreTokenizer(root.get('pre_tokenizer'));
+  const normalizer = readNormalizer(root.get('normalizer'));
+  const foreign = preTokenizer.isForeign ? 'pre_tokenizer' : normalizer.isForeign ? 'normalizer' : undefined;
   const unknown = model.get('unk_token').string('');
   const unknownId = unknown === '' ? undefined : vocabulary.ids.get(unknown);
   if (unknown !== '' && unknownId === undefined) throw model.get('unk_token').fail(`'${unknown}' is no token`);
@@ -47,9 +50,10 @@ export function fromTokenizerJson(json: unknown, config: TokenizerConfig | undef
     tokens: vocabulary.tokens,
     special: specialIds(root, config ?? {}, vocabulary),
     matchedTokens: vocabulary.addedTokens,
-    normalize: readNormalizer(root.get('normalizer')),
-    split,
-    model: readModel(model, vocabulary, { isByteLevel, unknownId }),
+    normalize: normalizer.normalize,
+    split: preTokenizer.split,
+    withinTime: foreign === undefined ? undefined : timeLimit(root.get(foreign)),
+    model: readModel(model, vocabulary, { isByteLevel: preTokenizer.isByteLevel, unknownId }),
     spelling: readDecoder(root.get('decoder')),
     chatTemplate: config?.chatTemplates?.get('default'),
   });

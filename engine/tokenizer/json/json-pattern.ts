@@ -23,26 +23,21 @@ export function readPattern(node: JsonNode): JsonPattern {
   return { regex: compilePattern(source), isForeign: !isKnownPattern(source) };
 }
 
-/** Something done to a text with foreign patterns, given up when it takes too long.
- * @param node  named in the error, an UnsupportedError */
-export function withTimeLimit<Rest extends unknown[], T>(
-  node: JsonNode,
-  work: (text: string, ...rest: Rest) => T,
-): (text: string, ...rest: Rest) => T {
+/** For `PipelineTokenizer`: runs what uses foreign patterns, and gives up when it takes too long.
+ * @param node  where the patterns stand, named in the error, an UnsupportedError */
+export function timeLimit(node: JsonNode): (textLength: number, work: () => void) => void {
   const limit = new TimeLimit();
-  return (text, ...rest) => {
-    const limitMs = Math.ceil(LIMIT_MS + LIMIT_MS_PER_CHARACTER * text.length);
-    let result: { readonly value: T } | undefined;
+  return (textLength, work) => {
+    const limitMs = Math.ceil(LIMIT_MS + LIMIT_MS_PER_CHARACTER * textLength);
+    let hasEnded: boolean;
     try {
-      limit.run(limitMs, () => {
-        result = { value: work(text, ...rest) };
-      });
+      hasEnded = limit.run(limitMs, work);
     } catch (error) {
       // V8 ran out of places to back up to.
       if (error instanceof RangeError) throw node.unsupported('a pattern that takes too much memory', error.message);
       throw error;
     }
-    if (result !== undefined) return result.value;
-    throw node.unsupported('a pattern that takes too long', `not done with ${text.length} characters in ${limitMs} ms`);
+    if (hasEnded) return;
+    throw node.unsupported('a pattern that takes too long', `not done with ${textLength} characters in ${limitMs} ms`);
   };
 }

@@ -1,8 +1,13 @@
 /** `normalizer` of a tokenizer.json: what happens to a text before it is split. */
 import type { JsonNode } from './json-node.ts';
-import { readPattern, withTimeLimit } from './json-pattern.ts';
+import { readPattern } from './json-pattern.ts';
 
-export type Normalizer = (text: string) => string;
+export interface JsonNormalizer {
+  /** @throws FormatError for a text that the file's steps make too long */
+  readonly normalize: (text: string) => string;
+  /** See `JsonPattern`. */
+  readonly isForeign: boolean;
+}
 
 /** A step that gives up when its result would be longer than `maxLength`. */
 type Step = (text: string, maxLength: number) => string;
@@ -18,12 +23,10 @@ interface Part {
 const MAX_GROWTH = 32;
 const FREE_LENGTH = 1024;
 
-/** @throws FormatError, UnsupportedError naming the type. The normalizer itself throws them for a text that a file's steps
- * make too long, or that its patterns take too long with. */
-export function readNormalizer(node: JsonNode): Normalizer {
+/** @throws FormatError, UnsupportedError naming the type */
+export function readNormalizer(node: JsonNode): JsonNormalizer {
   const { step, isForeign = false } = readPart(node);
-  const normalize: Normalizer = (text) => step(text, MAX_GROWTH * text.length + FREE_LENGTH);
-  return isForeign ? withTimeLimit(node, normalize) : normalize;
+  return { normalize: (text) => step(text, MAX_GROWTH * text.length + FREE_LENGTH), isForeign };
 }
 
 function readPart(node: JsonNode): Part {

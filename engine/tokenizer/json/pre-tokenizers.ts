@@ -3,13 +3,15 @@ import { compileLiteral, compilePattern } from '../pattern.ts';
 import { patternSplitter, type SplitBehavior, type Splitter, sequenceSplitter } from '../pattern-splitter.ts';
 import { GPT2_PATTERN } from '../pre-tokenizers.ts';
 import type { JsonNode } from './json-node.ts';
-import { readPattern, withTimeLimit } from './json-pattern.ts';
+import { readPattern } from './json-pattern.ts';
 
 export interface JsonPreTokenizer {
   /** Absent when the whole text is one piece. */
   readonly split: Splitter | undefined;
   /** The last step spells pieces in the byte alphabet: the model works on bytes. */
   readonly isByteLevel: boolean;
+  /** See `JsonPattern`. */
+  readonly isForeign: boolean;
 }
 
 /** What one entry of the file adds, in order. */
@@ -30,21 +32,7 @@ const BEHAVIORS: ReadonlyMap<string, SplitBehavior> = new Map([
 /** @throws FormatError, UnsupportedError naming the type */
 export function readPreTokenizer(node: JsonNode): JsonPreTokenizer {
   const { steps, isByteLevel = false, isForeign = false } = readSteps(node);
-  if (steps.length === 0) return { split: undefined, isByteLevel };
-  const split = steps.length === 1 ? steps[0]! : sequenceSplitter(steps);
-  return { split: isForeign ? limited(node, split) : split, isByteLevel };
-}
-
-/** Pieces go on when all are found: what becomes of them must not be stopped halfway. */
-function limited(node: JsonNode, split: Splitter): Splitter {
-  const findPieces = withTimeLimit(node, (text, atStart: boolean) => {
-    const pieces: string[] = [];
-    split(text, atStart, (piece) => pieces.push(piece));
-    return pieces;
-  });
-  return (text, atStart, emit) => {
-    for (const piece of findPieces(text, atStart)) emit(piece);
-  };
+  return { split: steps.length > 1 ? sequenceSplitter(steps) : steps[0], isByteLevel, isForeign };
 }
 
 function readSteps(node: JsonNode): Steps {
