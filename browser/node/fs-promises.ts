@@ -38,3 +38,4 @@ export const readdir = (path: string): Promise<never> =>
 export const access = readdir;
 export const rename = readdir;
 export const rm = readdir;
+export const statfs = readdir;
