@@ -62,3 +62,22 @@ export function goldenAsSentencePiece(golden: Golden): Entries {
 export function vocabSizeOf(metadata: MetadataEntries): number {
   return (metadata.get('tokenizer.ggml.tokens')!.value as string[]).length;
 }
+
+export type Json = Record<string, unknown>;
+
+/** A tokenizer.json of six tokens, with `parts` and parts of its `model` replaced. */
+export const tinyTokenizerJson = (parts: Json = {}, model: Json = {}): Json => ({
+  model: {
+    type: 'BPE',
+    vocab: { a: 0, b: 1, ab: 2, '▁': 3, '▁a': 4, '<unk>': 5 },
+    merges: ['a b', '▁ a'],
+    unk_token: '<unk>',
+    ...model,
+  },
+  decoder: {
+    type: 'Sequence',
+    decoders: [{ type: 'Replace', pattern: { String: '▁' }, content: ' ' }, { type: 'Fuse' }],
+  },
+  added_tokens: [],
+  ...parts,
+});
