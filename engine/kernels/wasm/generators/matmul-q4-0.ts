@@ -31,6 +31,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const four = fn.locals('v128', 2);
+  const [eightSums, xScale] = [fn.locals('v128', 2), fn.locals('v128', 2)];
   const nibble = fn.constant(i8x16.splat(15));
   const ones = fn.constant(i16x8.splat(1));
   const code: Statement[] = [];
@@ -57,11 +58,15 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
+    for (const i of [0, 1]) {
+      code.push(eightSums[i]!.set(v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m))));
+    }
+    for (const i of [0, 1]) {
+      code.push(xScale[i]!.set(v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m))));
+    }
     for (const h of halves) {
-      const xScale = v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m));
-      const eightSums = v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m));
-      const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums));
-      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale), sums[m]![h]!)));
+      const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums[h % 2]!));
+      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale[h % 2]!), sums[m]![h]!)));
     }
   }
   return code;

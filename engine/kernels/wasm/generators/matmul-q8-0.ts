@@ -26,6 +26,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const levels = fn.locals('v128', numHalves);
   const pair = fn.locals('v128', 2);
+  const xScale = fn.locals('v128', 2);
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const code: Statement[] = [];
@@ -45,10 +46,12 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q8_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
+    for (const i of [0, 1]) {
+      code.push(xScale[i]!.set(v128.load32Splat(x, activationScaleOffset(Q8_ACTIVATIONS, tokens, m))));
+    }
     for (const h of halves) {
-      const xScale = v128.load32Splat(x, activationScaleOffset(Q8_ACTIVATIONS, tokens, m));
       const dot = f32x4.convertI32x4S(dots[m]![h]!);
-      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale), sums[m]![h]!)));
+      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale[h % 2]!), sums[m]![h]!)));
     }
   }
   return code;

@@ -11,7 +11,7 @@ import { hostTensor } from './host-tensor.ts';
 import { type MatmulJob, tileAddress, tileTokens } from './matmul-job.ts';
 
 /** Bytes of weights that a panel of groups takes: what tile after tile of tokens finds in the L2 cache again. */
-const PANEL_BYTES = 192 * 1024;
+const PANEL_BYTES = 256 * 1024;
 
 /** Groups of 8 weight rows. */
 export interface GroupRange {
