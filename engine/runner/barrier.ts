@@ -1,11 +1,16 @@
 /** A meeting point for threads that run the same program over shared memory: nobody passes until all have arrived.
  *
- *   state  [ arrived | generation | poisoned ]   Int32, shared
+ *   state  [ arrived | generation | poisoned | sleeping ]   Int32, shared
  *
- * The last to arrive starts the next generation; the others watch that word. They first look at it again and again,
- * because an op's parts end within microseconds of each other, and sleep only when it takes longer (Mellor-Crummey &
- * Scott 1991, "Algorithms for Scalable Synchronization", section 3: a centralized barrier, with generations in place of
- * sense reversal).
+ * The last to arrive starts the next generation; the others watch that word (Mellor-Crummey & Scott 1991, "Algorithms for
+ * Scalable Synchronization", section 3: a centralized barrier, with generations in place of sense reversal). They first
+ * look at it again and again, as an op's parts end within microseconds of each other and a sleeper takes tens of
+ * microseconds to wake, and sleep only when it takes longer than that.
+ *
+ * Unless a core is missing: while somebody else's process, or another of the threads, has the core of the one that all
+ * wait for, every look takes time away from it. Then the others go to sleep almost at once. Nobody says which it is, so a
+ * thread goes by what its last patient waits came to, and tries again now and then. (Karlin et al. 1991, "Empirical
+ * Studies of Competitive Spinning": waiting as long as sleeping would cost is at most twice the best.)
  *
  * When a thread dies the others would wait for ever. Whoever notices poisons the barrier, and every wait, present and
  * future, throws. */
@@ -14,10 +19,15 @@ import type { Gate } from '../kernels/part.ts';
 const ARRIVED = 0;
 const GENERATION = 1;
 const POISONED = 2;
-const NUM_WORDS = 3;
+const SLEEPING = 3;
+const NUM_WORDS = 4;
 
-/** Looks at the word before sleeping: some 10 µs. More would steal time from threads without a core of their own. */
-const MAX_SPINS = 1000;
+/** Looks before sleeping, at one to two nanoseconds each: about as long as it takes to fall asleep and wake up. */
+const PATIENT_LOOKS = 20_000;
+const HASTY_LOOKS = 500;
+/** After so many patient waits in vain a thread is hasty for so many waits. */
+const MAX_FAILURES = 3;
+const HASTY_WAITS = 100;
 
 export class BarrierPoisonedError extends Error {
   constructor() {
@@ -30,6 +40,9 @@ export class Barrier implements Gate {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numThreads: number;
+  /** Patient waits in vain, one after the other, and waits until the next one may be patient. */
+  #numFailures = 0;
+  #hastyWaits = 0;
 
   /** @param buffer  from another thread's barrier, to meet with it */
   constructor(numThreads: number, buffer = new SharedArrayBuffer(NUM_WORDS * 4)) {
@@ -51,14 +64,35 @@ export class Barrier implements Gate {
     if (Atomics.add(words, ARRIVED, 1) + 1 === this.#numThreads) {
       Atomics.store(words, ARRIVED, 0);
       Atomics.add(words, GENERATION, 1);
-      Atomics.notify(words, GENERATION);
+      // Whoever is not counted yet looks at the generation again before it sleeps.
+      if (Atomics.load(words, SLEEPING) > 0) Atomics.notify(words, GENERATION);
       return;
     }
-    for (let spin = 0; spin < MAX_SPINS; spin++) {
-      if (Atomics.load(words, GENERATION) !== generation) break;
-    }
-    while (Atomics.load(words, GENERATION) === generation) Atomics.wait(words, GENERATION, generation);
+    if (!this.#watch(generation)) this.#sleep(generation);
     if (Atomics.load(words, POISONED) !== 0) throw new BarrierPoisonedError();
+  }
+
+  /** Whether the next generation has come before patience was at its end. */
+  #watch(generation: number): boolean {
+    const words = this.#words;
+    const isPatient = this.#hastyWaits === 0;
+    const numLooks = isPatient ? PATIENT_LOOKS : HASTY_LOOKS;
+    if (!isPatient) this.#hastyWaits--;
+    for (let look = 0; look < numLooks; look++) {
+      if (Atomics.load(words, GENERATION) === generation) continue;
+      if (isPatient) this.#numFailures = 0;
+      return true;
+    }
+    // One failure after a hasty time is enough to begin the next.
+    if (isPatient && ++this.#numFailures >= MAX_FAILURES) this.#hastyWaits = HASTY_WAITS;
+    return false;
+  }
+
+  #sleep(generation: number): void {
+    const words = this.#words;
+    Atomics.add(words, SLEEPING, 1);
+    while (Atomics.load(words, GENERATION) === generation) Atomics.wait(words, GENERATION, generation);
+    Atomics.sub(words, SLEEPING, 1);
   }
 
   /** Frees everyone who waits, with an error. */
@@ -72,5 +106,7 @@ export class Barrier implements Gate {
   reset(): void {
     Atomics.store(this.#words, ARRIVED, 0);
     Atomics.store(this.#words, POISONED, 0);
+    // One that died in its sleep is still counted.
+    Atomics.store(this.#words, SLEEPING, 0);
   }
 }

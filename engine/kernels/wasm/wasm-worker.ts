@@ -7,7 +7,7 @@ import type { OpArgs, OpName } from '../ops.ts';
 import type { Gate, Part } from '../part.ts';
 import { MAX_JOINED, MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
-import { runInPlace } from './mirrors.ts';
+import { holderOf, runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
 import type { Share } from './ops/native-op.ts';
 import { packedFormat } from './packing/format-registry.ts';
@@ -34,8 +34,8 @@ export function runWasmJob(machines: readonly Machine[], job: PackJob): number {
 
 /** The values of an f32 tensor, which is not packed, in place. */
 export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Array {
-  const { memory } = machines[(tensor.buffer as WasmBuffer).memory]!;
-  memory.expectGrowth();
+  for (const { memory } of machines) memory.expectGrowth();
+  const { memory } = machines[holderOf(machines, tensor.buffer as WasmBuffer)]!;
   const start = addressOf(tensor) / 4;
   return memory.floats.subarray(start, start + tensor.numElements);
 }

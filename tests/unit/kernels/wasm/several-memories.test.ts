@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { OutOfMemoryError } from '../../../../engine/errors.ts';
 import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
+import { attachWasm, viewOf } from '../../../../engine/kernels/wasm/wasm-worker.ts';
 import { loadModel } from '../../../../engine/loader/load-model.ts';
 import type { ForwardBatch, StepResult } from '../../../../engine/model/forward-batch.ts';
 import { createExecutor, createWorkers } from '../../../../engine/runner/create-executor.ts';
@@ -109,6 +110,9 @@ async function run(path: string, maxHeapBytes: number | undefined, numThreads: n
     const results: Outcome['results'][number][] = [];
     for (const batch of batches()) {
       const result = await executor.execute(batch);
+      // As a worker sees them that samples from whole rows.
+      const logits = memory.activations.logits.slice(0, batch.logitRows.length);
+      expect(viewOf(attachWasm(backend.attachment), logits)).toEqual(result.logits);
       // A result lies where the next step writes to.
       results.push({
         logits: result.logits.slice(),
