@@ -1,12 +1,12 @@
 /** Speed of the wasm kernels, one thread, against what the machine can do at most in the same run.
  *
- *   node bench/kernels/main.ts [--json] [--filter TEXT] [--repetitions N] [--numerics fast|portable] [--no-revectorize]
+ *   node bench/kernels/main.ts [--json] [--save] [--filter TEXT] [--repetitions N] [--numerics fast|portable] [--no-revectorize]
  *
- * Results to stdout; --json prints one object per line. */
-import { execFileSync } from 'node:child_process';
-import { cpus } from 'node:os';
+ * Results to stdout; --json prints one object per line; --save appends them to bench/results/kernels.jsonl. */
 import { parseArgs } from 'node:util';
 import { WasmBackend } from '../../engine/kernels/wasm/wasm-backend.ts';
+import { describeMachine } from '../lib/machine.ts';
+import { rounded, saveResults } from '../lib/result-log.ts';
 import type { KernelCase } from './case-inputs.ts';
 import { CASES } from './kernel-cases.ts';
 import { type MeasureOptions, measure, type Timing } from './measure.ts';
@@ -15,6 +15,7 @@ import { newRoofline, type Roofline } from './roofline.ts';
 const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
     filter: { type: 'string', default: '' },
     repetitions: { type: 'string', default: '25' },
     numerics: { type: 'string', default: 'fast' },
@@ -63,25 +64,21 @@ function report(kernelCase: KernelCase, timing: Timing, limits: Limits): void {
   const gops = operations === undefined ? undefined : operations / timing.median;
   const percentOfBandwidth = (100 * gbPerSecond) / limits.bandwidth;
   const percentOfPeak = gops === undefined ? undefined : (100 * gops) / limits.peaks[peak!];
-  if (options.json) {
-    const { samples, median, min, max } = timing;
-    console.log(
-      JSON.stringify({
-        ...context(),
-        name,
-        gbPerSecond,
-        gops,
-        percentOfBandwidth,
-        percentOfPeak,
-        unit: 'ns',
-        median,
-        min,
-        max,
-        samples,
-      }),
-    );
-    return;
-  }
+  const { median, min, max, samples } = timing;
+  const times = {
+    unit: 'ns',
+    median: rounded(median),
+    min: rounded(min),
+    max: rounded(max),
+    samples: samples.map(rounded),
+  };
+  const figures = { bytes, operations, peak, gbPerSecond: rounded(gbPerSecond), gops: gops && rounded(gops) };
+  const percents = {
+    percentOfBandwidth: rounded(percentOfBandwidth),
+    percentOfPeak: percentOfPeak && rounded(percentOfPeak),
+  };
+  record({ name, ...figures, ...percents, ...times });
+  if (options.json) return;
   const cells = [
     name.padEnd(38),
     microseconds(timing.median),
@@ -96,32 +93,28 @@ function report(kernelCase: KernelCase, timing: Timing, limits: Limits): void {
 
 const microseconds = (ns: number): string => `${(ns / 1000).toFixed(1)} us`.padStart(13);
 
-function context() {
-  const { relaxedSimd, revectorized } = backend.features;
-  return {
-    commit: commit(),
-    node: process.version,
-    cpu: cpus()[0]?.model,
-    threads: 1,
-    backend: backend.name,
-    relaxedSimd: relaxedSimd.used,
-    revectorized: revectorized.used,
-  };
-}
+const { relaxedSimd, revectorized } = backend.features;
+const context = {
+  benchmark: 'kernels',
+  ...describeMachine(),
+  date: new Date().toISOString().slice(0, 10),
+  threads: 1,
+  backend: backend.name,
+  relaxedSimd: relaxedSimd.used,
+  revectorized: revectorized.used,
+};
+const records: object[] = [];
 
-function commit(): string {
-  try {
-    return execFileSync('git', ['rev-parse', '--short', 'HEAD'], { encoding: 'utf8' }).trim();
-  } catch {
-    return 'unknown';
-  }
+function record(entry: object): void {
+  records.push({ ...context, ...entry });
+  if (options.json) console.log(JSON.stringify(records.at(-1)));
 }
 
 const limits = measureLimits();
-if (options.json) console.log(JSON.stringify({ ...context(), name: 'limits', startMs, ...limits }));
-else {
+record({ name: 'limits', startMs: rounded(startMs), ...limits });
+if (!options.json) {
   const { f32, dotI16, dotI8 } = limits.peaks;
-  console.log(`${JSON.stringify(context())}\nkernels ready after ${startMs.toFixed(0)} ms`);
+  console.log(`${JSON.stringify(context)}\nkernels ready after ${startMs.toFixed(0)} ms`);
   console.log(
     `read ${limits.bandwidth.toFixed(1)} GB/s; GOPS at most: f32 ${f32.toFixed(0)}, dot i16 ${dotI16.toFixed(0)}, dot i8 ${dotI8.toFixed(0)}`,
   );
@@ -134,3 +127,4 @@ for (const factory of CASES) {
   kernelCase.free();
 }
 await backend.close();
+if (options.save) process.stderr.write(`saved to ${saveResults('kernels', records)}\n`);
