@@ -119,6 +119,7 @@ writeFileSync(
   OUTPUT,
   [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}">`,
+    '<title>Roofline of the matmul kernels</title>',
     `<style>${style}</style><rect width="100%" height="100%" fill="#fff"/>`,
     text(14, 18, title),
     ...axes(),
