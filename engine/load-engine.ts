@@ -99,7 +99,7 @@ async function loadParts(path: string, backend: KernelBackend, options: Resolved
       },
     });
     const memory = allocateModelMemory(backend, model.config, memoryOptions(model.config, options));
-    executor = createExecutor(backend, { ...model, memory: memory.memory }, workers);
+    executor = createExecutor(backend, { ...model, memory: memory.memory }, workers, numThreads);
     await executor.start();
     signal?.throwIfAborted();
     return { model, memory, executor };

@@ -70,7 +70,9 @@ export class Choice implements SequenceHandler {
     const { sampler } = this.#parts;
     const result = await rows.sampleElsewhere!(job);
     // Says what is wrong with the row.
-    if (result === 'nothing') return this.#sample(rows.logits, rows);
+    if (result === 'nothing') {
+      return this.#sample(rows.logits.length > 0 ? rows.logits : await rows.fetchLogits(), rows);
+    }
     return this.#note(sampler.takeOver(result, rows.logits, rows.summary));
   }
 

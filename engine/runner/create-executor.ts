@@ -1,6 +1,8 @@
 /** Chooses where steps run. */
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
+import { ReferenceBackend } from '../kernels/reference/reference-backend.ts';
 import { sharesWithWorkers } from '../kernels/worker-backends.ts';
+import { DeviceExecutor } from './device-executor.ts';
 import type { Executor } from './executor.ts';
 import { InlineExecutor } from './inline-executor.ts';
 import type { StepModel } from './step-program.ts';
@@ -15,7 +17,16 @@ export function createWorkers(backend: KernelBackend, numThreads: number): StepW
   return numThreads === 0 || !sharesWithWorkers(backend) ? undefined : new StepWorkers(backend, numThreads);
 }
 
-/** @param workers  undefined: steps run on the caller's thread */
-export function createExecutor(backend: KernelBackend, model: StepModel, workers: StepWorkers | undefined): Executor {
-  return workers === undefined ? new InlineExecutor(backend, model) : new WorkerPoolExecutor(backend, model, workers);
+/** @param workers  undefined: steps run on the caller's thread, or on a device
+ *  @param numThreads  for what a device leaves to the host, 0 for the caller's own thread */
+export function createExecutor(
+  backend: KernelBackend,
+  model: StepModel,
+  workers: StepWorkers | undefined,
+  numThreads = 0,
+): Executor {
+  if (workers !== undefined) return new WorkerPoolExecutor(backend, model, workers);
+  if (numThreads === 0 || sharesWithWorkers(backend)) return new InlineExecutor(backend, model);
+  // These threads see nothing of the device's memory: what they work on comes with the task.
+  return new DeviceExecutor(backend, model, () => new StepWorkers(new ReferenceBackend(), numThreads));
 }

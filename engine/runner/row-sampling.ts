@@ -5,6 +5,8 @@ import type { SampleJob, SampleJobResult } from '../sampling/sample-job.ts';
 export interface RowJob {
   readonly place: number;
   readonly job: SampleJob;
+  /** The row, where workers do not share memory with it. Given away with the task. */
+  readonly logits?: Float32Array;
 }
 
 export class RowSampling {

@@ -81,11 +81,15 @@ function runPart({ part, size }: StepTask): void {
 }
 
 function sampleRows({ rows }: RowsTask): SampleJobResult[] {
-  if (model === undefined) throw new Error('rows came before the model');
-  const { logits } = model.memory.activations;
-  candidates ??= new Candidates(model.config.vocabSize);
-  const thread = candidates;
-  return rows.map(({ place, job }) => runSampleJob(job, backend.view(logits.slice(place, place + 1)), thread));
+  return rows.map(({ place, job, logits = sharedRow(place) }) => {
+    candidates ??= new Candidates(logits.length);
+    return runSampleJob(job, logits, candidates);
+  });
+}
+
+function sharedRow(place: number): Float32Array {
+  if (model === undefined) throw new Error('a row came before the model');
+  return backend.view(model.memory.activations.logits.slice(place, place + 1));
 }
 
 function modelOf(plan: SharedPlan): StepModel {

@@ -4,7 +4,7 @@
  *   born        { backend, barrier }                      the plan too, where a thread replaces one that died
  *   offload     one task, on any thread
  *   runParts    one task per thread, which meet at the barrier
- *   sampleRows  one task per thread, of which each does its own
+ *   sampleRows  one task per thread, of which each does its own; rows lie in shared memory or come with the task
  *
  * A thread that dies takes its task with it. Others that wait for it at the barrier are freed by poisoning that, and
  * Piscina replaces the thread before the next task. */
@@ -99,7 +99,7 @@ export class StepWorkers {
   async #run(task: WorkerTask): Promise<{ readonly result?: unknown; readonly failure?: Error }> {
     this.#numRunning++;
     try {
-      return { result: await this.#pool.run(task) };
+      return { result: await this.#pool.run(task, { transferList: givenAway(task) }) };
     } catch (error) {
       this.#barrier.poison();
       return { failure: error instanceof Error ? error : new Error(String(error)) };
@@ -146,4 +146,10 @@ export class StepWorkers {
 function asCrash(failures: readonly Error[]): WorkerCrashedError {
   const first = failures.find(({ name }) => name !== 'BarrierPoisonedError') ?? failures[0]!;
   return new WorkerCrashedError(`a worker thread failed: ${first.message}`, { cause: first });
+}
+
+/** Memory that need not be copied to get to the thread. */
+function givenAway(task: WorkerTask): ArrayBuffer[] {
+  if (!('rows' in task)) return [];
+  return task.rows.flatMap(({ logits }) => (logits === undefined ? [] : [logits.buffer as ArrayBuffer]));
 }
