@@ -91,5 +91,6 @@ function modelRows(model: ModelCheck): string[][] {
     rows.push(['memory', `${formatBytes(neededBytes)} for a context of ${contextLength}, by estimate`]);
   }
   if (loadSeconds !== null) rows.push(['runs', `on ${backend}, loaded in ${loadSeconds.toFixed(1)} s`]);
+  for (const [feature, state] of Object.entries(model.features)) rows.push(['', `${feature}: ${stateText(state)}`]);
   return rows;
 }

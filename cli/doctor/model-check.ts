@@ -2,6 +2,7 @@
 import { Engine } from '../../engine/engine.ts';
 import { estimateMemory } from '../../engine/inspect/memory-estimate.ts';
 import { inspectModel, isUnavailable, type ModelReport } from '../../engine/inspect/model-report.ts';
+import type { FeatureState } from '../../engine/kernels/kernel-backend.ts';
 
 export interface ModelCheck {
   readonly path: string;
@@ -16,8 +17,9 @@ export interface ModelCheck {
   /** Weights, KV cache of the context below and scratch, by estimate. */
   readonly neededBytes: number | null;
   readonly contextLength: number | null;
-  /** That ran it. */
+  /** That ran it, and what of the machine it used with this model. */
   readonly backend: string | null;
+  readonly features: Readonly<Record<string, FeatureState>>;
   readonly loadSeconds: number | null;
 }
 
@@ -37,6 +39,7 @@ const UNKNOWN = {
   neededBytes: null,
   contextLength: null,
   backend: null,
+  features: {},
   loadSeconds: null,
 };
 
@@ -64,19 +67,19 @@ export async function checkModel(path: string, options: ModelCheckOptions): Prom
   return { ...known, ...(await tryModel(path, contextLength, options.signal)) };
 }
 
-type Outcome = Pick<ModelCheck, 'ok' | 'reason' | 'backend' | 'loadSeconds'>;
+type Outcome = Pick<ModelCheck, 'ok' | 'reason' | 'backend' | 'features' | 'loadSeconds'>;
 
 async function tryModel(path: string, maxModelLen: number, signal: AbortSignal): Promise<Outcome> {
   try {
     const startMs = performance.now();
     await using engine = await Engine.load(path, { maxModelLen, maxNumSeqs: 1, signal });
     const loadSeconds = (performance.now() - startMs) / 1000;
-    const { backend } = engine.stats();
+    const { backend, features } = engine.stats();
     const prompt = [engine.tokenizer.bosId ?? 0];
     await engine.generate(prompt, { max_tokens: NUM_TOKENS, temperature: 0, ignore_eos: true, signal }).result;
-    return { ok: true, reason: null, backend, loadSeconds };
+    return { ok: true, reason: null, backend, features, loadSeconds };
   } catch (error) {
-    return { ok: false, reason: messageOf(error), backend: null, loadSeconds: null };
+    return { ok: false, reason: messageOf(error), backend: null, features: {}, loadSeconds: null };
   }
 }
 

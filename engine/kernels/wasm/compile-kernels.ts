@@ -2,6 +2,7 @@
 
 import type { FeatureState } from '../kernel-backend.ts';
 import { buildModule } from './emitter/module-builder.ts';
+import { whyNoAvx2 } from './find-avx2.ts';
 import { siluMul } from './generators/elementwise.ts';
 import { kernelFunctions } from './kernel-module.ts';
 import { differingKernels } from './kernel-self-test.ts';
@@ -43,7 +44,8 @@ export function compileKernels({ numerics = 'fast', revectorize = 'auto' }: Comp
   });
 
   if (revectorize === 'off') return plain("switched off by the option revectorize: 'off'");
-  if (process.arch !== 'x64') return plain(`V8 does it on x64 only, this is ${process.arch}`);
+  const obstacle = whyNoAvx2();
+  if (obstacle !== undefined) return plain(obstacle);
   const module = compile('revectorized', [...OPTIMIZE_AT_ONCE, REVECTORIZE]);
   const differing = differingKernels(module, compile('baseline', []));
   if (differing.length > 0) return plain(`V8's code for ${differing.join(', ')} gave other results`);

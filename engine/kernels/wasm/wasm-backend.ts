@@ -19,6 +19,7 @@ import { EMBEDDING_UNIT, type MemoryOutline } from '../memory-outline.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { WHOLE } from '../part.ts';
 import { type CompiledKernels, type CompileOptions, compileKernels } from './compile-kernels.ts';
+import { Fallbacks } from './fallbacks.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { MemoryPool, type Place } from './memory-pool.ts';
 import { holderOf, runInPlace, setHeldByAll } from './mirrors.ts';
@@ -36,15 +37,20 @@ export interface WasmBackendOptions extends CompileOptions {
   readonly maxHeapBytes?: number;
 }
 
+export interface WasmFeatures extends Readonly<Record<string, FeatureState>> {
+  readonly relaxedSimd: FeatureState;
+  readonly revectorized: FeatureState;
+}
+
 const ALONE = { part: WHOLE, meet: () => {}, generation: 0, numJoined: 0 };
 
 export class WasmBackend implements KernelBackend {
   readonly name = WASM_OWNER;
-  readonly features: { readonly relaxedSimd: FeatureState; readonly revectorized: FeatureState };
   readonly kvPageLayout: string;
   readonly #compiled: CompiledKernels;
   readonly #pool: MemoryPool;
   readonly #stagingLine = new StagingLine();
+  readonly #fallbacks = new Fallbacks();
   readonly #purposes = new Map<WasmBuffer, MemoryPurpose>();
   readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
   #isClosed = false;
@@ -55,7 +61,6 @@ export class WasmBackend implements KernelBackend {
     this.#compiled = compileKernels(options);
     const { module, relaxed, revectorized } = this.#compiled;
     this.#pool = new MemoryPool(() => newMachine(module, revectorized.used), maxHeapBytes);
-    this.features = { relaxedSimd: relaxed, revectorized };
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
     this.kvPageLayout = `wasm strips 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }
@@ -75,6 +80,13 @@ export class WasmBackend implements KernelBackend {
   tokenLogprobs = (args: OpArgs['tokenLogprobs']): void => this.#run('tokenLogprobs', args);
   topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
   softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
+
+  /** `nativeKernels` once there is a model: whether kernels take all its weights and KV pages as they are. */
+  get features(): WasmFeatures {
+    const { relaxed, revectorized } = this.#compiled;
+    const nativeKernels = this.#fallbacks.state;
+    return { relaxedSimd: relaxed, revectorized, ...(nativeKernels === undefined ? {} : { nativeKernels }) };
+  }
 
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();
@@ -112,7 +124,9 @@ export class WasmBackend implements KernelBackend {
     checkAllocation(dtype, shape, purpose, this.#usage);
     const place = purpose === 'scratch' ? 'anywhere' : { unit };
     const what = `${purpose} ${dtype}${formatShape(shape)}`;
-    return new Tensor(dtype, shape, this.#newBuffer(byteLengthOf(dtype, shape), purpose, { place, what }));
+    const tensor = new Tensor(dtype, shape, this.#newBuffer(byteLengthOf(dtype, shape), purpose, { place, what }));
+    if (purpose === 'kv') this.#fallbacks.notePages(tensor);
+    return tensor;
   }
 
   /** A matrix of a format with kernels is packed as it comes; anything else is kept as it is. Besides the weights some
@@ -143,6 +157,7 @@ export class WasmBackend implements KernelBackend {
     try {
       await this.#stagingLine.inTurn(() => loadPackedRows(machine, tensor, read, means));
       this.#expectOpen();
+      this.#fallbacks.noteWeight(tensor);
     } catch (error) {
       this.#release(buffer);
       throw error;
@@ -163,6 +178,7 @@ export class WasmBackend implements KernelBackend {
       this.#release(tensor.buffer);
       throw error;
     }
+    this.#fallbacks.noteWeight(tensor);
     return tensor;
   }
 
