@@ -1,6 +1,8 @@
 /** The parent's side of an engine in a process of its own. A process each, so that threads, memory and garbage
  * collection of one are not measured with the other. */
 import { type ChildProcess, fork } from 'node:child_process';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchTest } from '../../cli/bench/bench-test.ts';
 import type { PeerAnswer, PeerCall, PeerFacts, PeerOptions } from './peer.ts';
@@ -31,7 +33,9 @@ export class PeerProcess {
   ): Promise<{ readonly peer: PeerProcess; readonly startMs: number }> {
     const startMs = performance.now();
     const path = fileURLToPath(new URL(script, import.meta.url));
-    const peer = new PeerProcess(name, fork(path, args, { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
+    // A package holds JavaScript; the types of a checkout's sources would be taken out anew at every start.
+    const env = { NODE_COMPILE_CACHE: join(tmpdir(), 'quern-compare-compile-cache'), ...process.env };
+    const peer = new PeerProcess(name, fork(path, args, { env, stdio: ['ignore', 'ignore', 'inherit', 'ipc'] }));
     await peer.#answer();
     return { peer, startMs: performance.now() - startMs };
   }

@@ -53,8 +53,11 @@ export async function loadModel(
       options.tokenizerPath === undefined
         ? await opened.readTokenizer()
         : await readFolderTokenizer(options.tokenizerPath);
-    const fingerprint = await fingerprintModel(opened.file, config);
+    const fingerprinting = fingerprintModel(opened.file, config);
+    // Awaited below; until then a failure is not unhandled.
+    fingerprinting.catch(() => {});
     const weights = await loadWeights(plan, opened, backend, { ...options, offload });
+    const fingerprint = await fingerprinting;
     return { path, format: opened.format, backend, config, family, weights, tokenizer, fingerprint };
   } finally {
     await opened.close();
