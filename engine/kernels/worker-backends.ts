@@ -27,8 +27,9 @@ export interface BufferCodec {
 /** What a worker works with. */
 export interface WorkerBackend {
   readonly codec: BufferCodec;
-  /** The ops as one of `part.count` threads runs them: its part of each, then they meet. */
-  partOps(part: Part, gate: Gate): KernelOps;
+  /** The ops as one of `part.count` threads runs them: its part of each, then they meet.
+   * @param areArgsKnown  ops with tensors of the same shapes have run before, so nothing is checked anew. Default false */
+  partOps(part: Part, gate: Gate, areArgsKnown?: boolean): KernelOps;
   /** The values of an f32 tensor in place. */
   view(tensor: Tensor): Float32Array;
   /** Does a job that `KernelBackend.loadWeight` handed to `offload`. */
@@ -61,7 +62,7 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
     attach: (attachment) => {
       const machines = attachWasm(attachment as WasmAttachment);
       return {
-        partOps: (part, gate) => wasmPartOps(machines, part, gate),
+        partOps: (part, gate, areArgsKnown) => wasmPartOps(machines, part, gate, areArgsKnown),
         view: (tensor) => viewOf(machines, tensor),
         runJob: (job) => runWasmJob(machines, job as PackJob),
       };

@@ -40,8 +40,9 @@ export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Arr
   return memory.floats.subarray(start, start + tensor.numElements);
 }
 
-/** @param gate  where threads meet: the next op, or phase of one, reads what the others wrote */
-export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate): KernelOps {
+/** @param gate  where threads meet: the next op, or phase of one, reads what the others wrote
+ * @param areArgsKnown  tensors of the same shapes have been checked before */
+export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate, areArgsKnown = false): KernelOps {
   if (part.count > MAX_THREADS) {
     throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
   }
@@ -63,7 +64,7 @@ export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate
     gate.wait();
   };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
-    checkArgs(op, args);
+    if (!areArgsKnown) checkArgs(op, args);
     runInPlace(machines, op, args, share);
     numJoined++;
     if (!isTogether || numJoined === MAX_JOINED) meetAll();
