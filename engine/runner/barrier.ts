@@ -7,11 +7,11 @@
  * look at it again and again, as an op's parts end within microseconds of each other and a sleeper takes tens of
  * microseconds to wake, and sleep only when it takes longer than that.
  *
- * Unless there are more threads than cores: then each look may take time away from the thread that all wait for, and the
- * others go to sleep almost at once. Short waits cannot tell which it is: a thread that has just been woken is late itself,
- * and the next one that runs out of patience goes to sleep in turn. With as many cores as threads, patience is therefore longer
- * than it takes to wake up. (Karlin et al. 1991, "Empirical Studies of Competitive Spinning": waiting as long as sleeping would
- * cost is at most twice the best.)
+ * Unless a core is missing, because there are more threads than cores or another process has one: then each look takes
+ * time away from the thread that all wait for, and the others go to sleep almost at once. Nobody tells which it is, so a
+ * thread goes by what its last patient waits came to, and is patient again now and then. Patience must be longer than it
+ * takes to wake up: a thread that has just been woken is late itself, and would send the next one to sleep in turn. (Karlin
+ * et al. 1991, "Empirical Studies of Competitive Spinning": waiting as long as sleeping would cost is at most twice the best.)
  *
  * When a thread dies the others would wait for ever. Whoever notices poisons the barrier, and every wait, present and
  * future, throws. */
@@ -27,6 +27,9 @@ const NUM_WORDS = 4;
 /** Looks before sleeping, at one to two nanoseconds each: some 150 us, where waking up was seen to take 30 to 60. */
 const PATIENT_LOOKS = 100_000;
 const HASTY_LOOKS = 500;
+/** After so many patient waits in vain, one after the other, a thread is hasty for so many waits. */
+const MAX_FAILURES = 3;
+const HASTY_WAITS = 200;
 
 export class BarrierPoisonedError extends Error {
   constructor() {
@@ -39,14 +42,17 @@ export class Barrier implements Gate {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numThreads: number;
-  readonly #numLooks: number;
+  /** Whether there can be a core for each thread. */
+  readonly #hasCores: boolean;
+  #numFailures = 0;
+  #hastyWaits = 0;
 
   /** @param buffer  from another thread's barrier, to meet with it */
   constructor(numThreads: number, buffer = new SharedArrayBuffer(NUM_WORDS * 4)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer);
     this.#numThreads = numThreads;
-    this.#numLooks = numThreads <= availableThreads() ? PATIENT_LOOKS : HASTY_LOOKS;
+    this.#hasCores = numThreads <= availableThreads();
   }
 
   get generation(): number {
@@ -73,9 +79,16 @@ export class Barrier implements Gate {
   /** Whether the next generation has come before patience was at its end. */
   #watch(generation: number): boolean {
     const words = this.#words;
-    for (let look = 0; look < this.#numLooks; look++) {
-      if (Atomics.load(words, GENERATION) !== generation) return true;
+    const isPatient = this.#hasCores && this.#hastyWaits === 0;
+    const numLooks = isPatient ? PATIENT_LOOKS : HASTY_LOOKS;
+    if (this.#hastyWaits > 0) this.#hastyWaits--;
+    for (let look = 0; look < numLooks; look++) {
+      if (Atomics.load(words, GENERATION) === generation) continue;
+      if (isPatient) this.#numFailures = 0;
+      return true;
     }
+    // After a hasty time one failure is enough to begin the next.
+    if (isPatient && ++this.#numFailures >= MAX_FAILURES) this.#hastyWaits = HASTY_WAITS;
     return false;
   }
 
