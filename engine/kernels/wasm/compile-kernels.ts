@@ -1,6 +1,7 @@
 /** Compiles the kernel module as well as this V8 can, and says what it got and why not more. */
 
 import type { FeatureState } from '../kernel-backend.ts';
+import type { FunctionBuilder } from './emitter/function-builder.ts';
 import { buildModule } from './emitter/module-builder.ts';
 import { whyNoAvx2 } from './find-avx2.ts';
 import { siluMul } from './generators/elementwise.ts';
@@ -31,14 +32,14 @@ const REVECTORIZE = '--experimental-wasm-revectorize';
 /** Takes some 100 ms, synchronously, because flags may not leak into other code. */
 export function compileKernels({ numerics = 'fast', revectorize = 'auto' }: CompileOptions = {}): CompiledKernels {
   const relaxed = relaxedState(numerics);
-  const functions = kernelFunctions({ relaxed: relaxed.used });
   // The variant's name keeps apart what V8 compiled under different flags (see buildModule).
-  const compile = (variant: string, flags: readonly string[]): WasmModule => {
+  const compile = (variant: string, flags: readonly string[], functions: readonly FunctionBuilder[]): WasmModule => {
     const bytes = buildModule(functions, variant);
     return withV8Flags(flags, () => new WebAssemblyApi.Module(bytes));
   };
+  const generate = (isPaired: boolean) => kernelFunctions({ relaxed: relaxed.used, isPaired });
   const plain = (reason: string): CompiledKernels => ({
-    module: compile('optimized', OPTIMIZE_AT_ONCE),
+    module: compile('optimized', OPTIMIZE_AT_ONCE, generate(false)),
     relaxed,
     revectorized: { used: false, reason },
   });
@@ -46,8 +47,9 @@ export function compileKernels({ numerics = 'fast', revectorize = 'auto' }: Comp
   if (revectorize === 'off') return plain("switched off by the option revectorize: 'off'");
   const obstacle = whyNoAvx2();
   if (obstacle !== undefined) return plain(obstacle);
-  const module = compile('revectorized', [...OPTIMIZE_AT_ONCE, REVECTORIZE]);
-  const differing = differingKernels(module, compile('baseline', []));
+  const functions = generate(true);
+  const module = compile('revectorized', [...OPTIMIZE_AT_ONCE, REVECTORIZE], functions);
+  const differing = differingKernels(module, compile('baseline', [], functions));
   if (differing.length > 0) return plain(`V8's code for ${differing.join(', ')} gave other results`);
   return { module, relaxed, revectorized: { used: true } };
 }

@@ -9,6 +9,8 @@ import { f32x4, f64x2, i16x8, i32x4 } from '../emitter/simd.ts';
 export interface Features {
   /** Relaxed SIMD, whose results may differ between machines: a fused multiply-add where the CPU has one. */
   readonly relaxed: boolean;
+  /** Whether V8 is to make one 256-bit instruction of two halves that stand side by side. Default true. */
+  readonly isPaired?: boolean;
 }
 
 /** a * b + c per f32 lane: rounded once where relaxed SIMD finds a fused instruction, otherwise twice. */

@@ -26,10 +26,10 @@ function floatFormat(name: string, record: FloatRecord, loadFour: LoadFour, post
 }
 
 function emitRecord(tile: TileContext, record: FloatRecord, loadFour: LoadFour): Statement[] {
-  const { fn, features, tokens, numHalves, x, weightOf, sums } = tile;
+  const { fn, features, tokens, numHalves, x, weightOf, shared, sums } = tile;
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const weights = fn.locals('v128', numHalves);
-  const value = fn.locals('v128', 2);
+  const value = shared();
   const code: Statement[] = [];
   for (let k = 0; k < record.blockK; k++) {
     for (const h of halves) {
@@ -37,9 +37,9 @@ function emitRecord(tile: TileContext, record: FloatRecord, loadFour: LoadFour):
       code.push(weights[h]!.set(loadFour(fn, weightOf(h), byteOffset)));
     }
     for (let m = 0; m < tokens; m++) {
-      for (const i of [0, 1]) code.push(value[i]!.set(v128.load32Splat(x, (k * tokens + m) * 4)));
+      code.push(...value.set(v128.load32Splat(x, (k * tokens + m) * 4)));
       for (const h of halves) {
-        code.push(sums[m]![h]!.set(multiplyAdd(features, weights[h]!, value[h % 2]!, sums[m]![h]!)));
+        code.push(sums[m]![h]!.set(multiplyAdd(features, weights[h]!, value.of(h), sums[m]![h]!)));
       }
     }
   }

@@ -20,7 +20,7 @@ import { activationScaleOffset, activationSumOffset } from '../packing/activatio
 import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../packing/record-layout.ts';
 import { dotSmallBytes, multiplyAdd } from './arithmetic.ts';
 import { HALF_POSTSCALE, loadF16x4 } from './half-floats.ts';
-import type { TileContext, TileFormat } from './matmul-tile.ts';
+import type { SharedVector, TileContext, TileFormat } from './matmul-tile.ts';
 
 export const matmulQ4K: TileFormat = kFormat(Q4_K_RECORD);
 export const matmulQ5K: TileFormat = kFormat(Q5_K_RECORD);
@@ -58,6 +58,7 @@ class KRecordCode {
   readonly #dots: readonly (readonly Vector[])[];
   readonly #totals: readonly (readonly Vector[])[];
   readonly #minTotals: readonly (readonly Vector[])[];
+  readonly #four: SharedVector;
   readonly #code: Statement[] = [];
 
   constructor(tile: TileContext, record: KRecord) {
@@ -66,6 +67,7 @@ class KRecordCode {
     this.#record = record;
     this.#halves = Array.from({ length: numHalves }, (_, half) => half);
     this.#tokens = Array.from({ length: tokens }, (_, m) => m);
+    this.#four = tile.shared();
     const perHalf = () => fn.locals('v128', numHalves);
     [this.#bytes, this.#levels, this.#high] = [perHalf(), perHalf(), perHalf()];
     [this.#pairScales, this.#scales] = [perHalf(), perHalf()];
@@ -151,9 +153,9 @@ class KRecordCode {
   #multiplyQuad(k: number, isFirst: boolean): void {
     const { x, features } = this.#tile;
     for (const m of this.#tokens) {
+      this.#code.push(...this.#four.set(v128.load32Splat(x, m * this.#record.activations.levelBytes + k)));
       for (const h of this.#halves) {
-        const four = v128.load32Splat(x, m * this.#record.activations.levelBytes + k);
-        const dot = dotSmallBytes(features, four, this.#levels[h]!);
+        const dot = dotSmallBytes(features, this.#four.of(h), this.#levels[h]!);
         const dots = this.#dots[m]![h]!;
         this.#code.push(dots.set(isFirst ? dot : i16x8.add(dots, dot)));
       }

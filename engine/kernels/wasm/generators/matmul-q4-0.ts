@@ -23,15 +23,14 @@ export const matmulQ4: TileFormat = {
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: TileContext): Statement[] {
+function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums }: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const bytes = fn.locals('v128', numHalves);
   const low = fn.locals('v128', numHalves);
   const high = fn.locals('v128', numHalves);
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
-  const four = fn.locals('v128', 2);
-  const [eightSums, xScale] = [fn.locals('v128', 2), fn.locals('v128', 2)];
+  const [four, eightSums, xScale] = [shared(), shared(), shared()];
   const nibble = fn.constant(i8x16.splat(15));
   const ones = fn.constant(i16x8.splat(1));
   const code: Statement[] = [];
@@ -48,9 +47,9 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
         [low, 4 * chunk],
         [high, 16 + 4 * chunk],
       ] as const) {
-        for (const i of [0, 1]) code.push(four[i]!.set(v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK)));
+        code.push(...four.set(v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK)));
         for (const h of halves) {
-          const dot = dotSmallBytes(features, four[h % 2]!, levels[h]!);
+          const dot = dotSmallBytes(features, four.of(h), levels[h]!);
           code.push(dots[m]![h]!.set(firstK === 0 ? dot : i16x8.add(dots[m]![h]!, dot)));
         }
       }
@@ -58,15 +57,11 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
-    for (const i of [0, 1]) {
-      code.push(eightSums[i]!.set(v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m))));
-    }
-    for (const i of [0, 1]) {
-      code.push(xScale[i]!.set(v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m))));
-    }
+    code.push(...eightSums.set(v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m))));
+    code.push(...xScale.set(v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m))));
     for (const h of halves) {
-      const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums[h % 2]!));
-      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale[h % 2]!), sums[m]![h]!)));
+      const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums.of(h)));
+      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale.of(h)), sums[m]![h]!)));
     }
   }
   return code;

@@ -22,11 +22,10 @@ export const matmulQ8: TileFormat = {
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: TileContext): Statement[] {
+function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums }: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const levels = fn.locals('v128', numHalves);
-  const pair = fn.locals('v128', 2);
-  const xScale = fn.locals('v128', 2);
+  const [pair, xScale] = [shared(), shared()];
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const code: Statement[] = [];
@@ -37,21 +36,19 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, sums }: Tile
       code.push(levels[h]!.set(i16x8.load8x8S(weightOf(h), chunk * Q8_RECORD.bytesPerChunk + (h % 2) * 8)));
     }
     for (let m = 0; m < tokens; m++) {
-      for (const i of [0, 1]) code.push(pair[i]!.set(v128.load32Splat(x, m * Q8_ACTIVATIONS.levelBytes + chunk * 4)));
+      code.push(...pair.set(v128.load32Splat(x, m * Q8_ACTIVATIONS.levelBytes + chunk * 4)));
       for (const h of halves) {
-        const dot = i32x4.dotI16x8S(levels[h]!, pair[h % 2]!);
+        const dot = i32x4.dotI16x8S(levels[h]!, pair.of(h));
         code.push(dots[m]![h]!.set(chunk === 0 ? dot : i32x4.add(dots[m]![h]!, dot)));
       }
     }
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q8_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
-    for (const i of [0, 1]) {
-      code.push(xScale[i]!.set(v128.load32Splat(x, activationScaleOffset(Q8_ACTIVATIONS, tokens, m))));
-    }
+    code.push(...xScale.set(v128.load32Splat(x, activationScaleOffset(Q8_ACTIVATIONS, tokens, m))));
     for (const h of halves) {
       const dot = f32x4.convertI32x4S(dots[m]![h]!);
-      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale[h % 2]!), sums[m]![h]!)));
+      code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale.of(h)), sums[m]![h]!)));
     }
   }
   return code;

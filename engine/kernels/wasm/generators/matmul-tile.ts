@@ -38,8 +38,16 @@ export interface TileContext {
   readonly x: I32;
   /** Start of the weights' record that holds a half. */
   weightOf(half: number): I32;
+  /** A vector that all halves use. */
+  shared(): SharedVector;
   /** sums[m][h] += ... : f32 accumulators. */
   readonly sums: readonly (readonly Local<'v128'>[])[];
+}
+
+/** Halves that are to become one instruction each have an operand of their own; otherwise one does for all. */
+export interface SharedVector {
+  set(value: V128): readonly Statement[];
+  of(half: number): V128;
 }
 
 export interface TileFormat {
@@ -93,6 +101,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     numHalves,
     x,
     weightOf: (half) => (half < 2 ? weights : secondGroup),
+    shared: () => sharedVector(fn.locals('v128', features.isPaired === false ? 1 : 2)),
     sums,
   });
   const groupBytes = i32.mul(numRecords, i32.const(format.weightRecordBytes));
@@ -118,6 +127,13 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     ),
   );
   return fn;
+}
+
+function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
+  return {
+    set: (value) => locals.map((local) => local.set(value)),
+    of: (half) => locals[half % locals.length]!,
+  };
 }
 
 function storeRow(fn: FunctionBuilder, row: I32, halves: readonly Local<'v128'>[], postscale: number): Statement[] {
