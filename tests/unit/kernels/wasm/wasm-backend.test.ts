@@ -169,6 +169,21 @@ describe('WasmBackend', () => {
     await other.close();
   });
 
+  it('says what of a model kernels do not take as it is', async () => {
+    const own = new WasmBackend({ revectorize: 'off' });
+    expect(own.features.nativeKernels).toBeUndefined();
+    await load('q8_0', [8, 32], randomWeightBytes('q8_0', 1, 8 * 32), own);
+    own.allocate('f32', [2, 1, 16, 64], 'kv');
+    expect(own.features.nativeKernels).toEqual({ used: true });
+    for (const seed of [2, 3]) await load('q5_1', [8, 32], randomWeightBytes('q5_1', seed, 8 * 32), own);
+    own.allocate('f32', [2, 1, 16, 4096], 'kv');
+    expect(own.features.nativeKernels).toEqual({
+      used: false,
+      reason: expect.stringMatching(/^2 q5_1 matrices have no kernels .*; 1 KV tensors have heads of 4096/),
+    });
+    await own.close();
+  });
+
   it('says so when 4 GiB do not suffice, and goes on working', () => {
     const before = backend.memoryUsage();
     expect(() => backend.allocate('f32', [2 ** 31], 'kv')).toThrow(OutOfMemoryError);
