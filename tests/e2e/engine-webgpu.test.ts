@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { Engine } from '../../engine/engine.ts';
 import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
+import type { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
+import { EngineHarness } from '../helpers/engine-harness.ts';
 import { fixturePath, hasFixtures, skipNote } from '../helpers/fixtures.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 
@@ -37,6 +39,23 @@ describe.skipIf(!hasGpu)(`the engine on webgpu${gpuSkipNote}`, () => {
   it.skipIf(!hasFixtures)(`generates what the reference does with stories260K${skipNote}`, async () => {
     const path = fixturePath('stories260k/stories260K.gguf');
     expect(await continuations(path, 'webgpu')).toEqual(await continuations(path, 'reference'));
+  });
+
+  it('gives the GPU a whole step at once, and reads once what became of it', async () => {
+    const path = bundledModelPath('draft');
+    const harness = await EngineHarness.load(path, { backend: 'webgpu', maxModelLen: 64, maxNumSeqs: 4 });
+    const counts = () => (harness.backend as WebGpuBackend).commandCounts;
+    const generate = (prompt: string) =>
+      harness.engine.generate(prompt, { temperature: 0, max_tokens: 12, ignore_eos: true }).result;
+    await generate(PROMPTS[0]!);
+    const [before, stepsBefore] = [counts(), harness.stepSizes.length];
+    await Promise.all(PROMPTS.map(generate));
+    const [after, numSteps] = [counts(), harness.stepSizes.length - stepsBefore];
+    expect(after.submissions - before.submissions).toBe(numSteps);
+    expect(after.reads - before.reads).toBe(numSteps);
+    // Every step has the same ops: a number that is not whole would be kernels that come and go.
+    expect((after.dispatches - before.dispatches) % numSteps).toBe(0);
+    expect(await harness.close()).toBeUndefined();
   });
 
   it('scores and embeds as the reference does', async () => {

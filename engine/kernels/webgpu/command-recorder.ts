@@ -21,24 +21,32 @@ const UNIFORM_BYTES = 512 * 1024;
 /** Dispatches after which a recording is submitted though nobody waits: a GPU that has begun is not idle. */
 const MAX_DISPATCHES = 2048;
 
+/** Since the recorder was made. */
+export interface CommandCounts {
+  readonly dispatches: number;
+  readonly submissions: number;
+  readonly reads: number;
+}
+
 export class CommandRecorder {
   readonly #gpu: GpuDevice;
   readonly #pipelines: PipelineCache;
   readonly #staging: StagingBuffers;
   readonly #uniforms: GPUBuffer;
-  readonly #params = new Uint8Array(UNIFORM_BYTES);
+  readonly #params = new Uint32Array(UNIFORM_BYTES / 4);
   readonly #uniformAlignment: number;
   /** Made since the last submission, and before. A buffer may be destroyed once its last use is submitted. */
   #temporaries: GPUBuffer[] = [];
   #oldTemporaries: GPUBuffer[] = [];
   #paramsEnd = 0;
   #numDispatches = 0;
+  readonly #counts = { dispatches: 0, submissions: 0, reads: 0 };
   #encoder: GPUCommandEncoder | undefined;
   #pass: GPUComputePassEncoder | undefined;
   /** The pass's pipeline: kernels often come several in a row. */
   #current: CompiledKernel | undefined;
   /** Where the params of a dispatch begin, as the pass takes it. */
-  readonly #offset = new Uint32Array(1);
+  readonly #offset = [0];
 
   constructor(gpu: GpuDevice) {
     this.#gpu = gpu;
@@ -52,6 +60,10 @@ export class CommandRecorder {
     this.#uniformAlignment = Math.max(16, gpu.limits.minUniformBufferOffsetAlignment);
   }
 
+  get counts(): CommandCounts {
+    return { ...this.#counts };
+  }
+
   /** Runs a kernel after everything recorded before. A slice that is read while the kernel writes to the same buffer is
    * copied first: WebGPU knows no buffer that is both.
    * @throws DeviceLostError, EngineClosedError, UnsupportedError for more workgroups than the device takes */
@@ -63,21 +75,22 @@ export class CommandRecorder {
     if (this.#paramsEnd + paramsBytes > UNIFORM_BYTES || this.#numDispatches >= MAX_DISPATCHES) this.flush();
 
     const pipeline = this.#pipelines.pipelineOf(kernel);
-    const slices = this.#withoutConflicts(kernel, storage);
-    const bindGroup = this.#pipelines.bindGroupOf(pipeline, slices, paramsBytes);
+    const slices = this.#withoutConflicts(pipeline, storage);
+    const bindGroup = this.#pipelines.bindGroupOf(pipeline, slices, paramsBytes, this.#numDispatches);
     const pass = this.#openPass();
     if (this.#current !== pipeline) pass.setPipeline(pipeline.pipeline);
     this.#current = pipeline;
     if (params === undefined) {
       pass.setBindGroup(0, bindGroup);
     } else {
-      this.#params.set(new Uint8Array(params.buffer, params.byteOffset, params.byteLength), this.#paramsEnd);
+      for (let i = 0; i < params.length; i++) this.#params[this.#paramsEnd / 4 + i] = params[i]!;
       this.#offset[0] = this.#paramsEnd;
-      pass.setBindGroup(0, bindGroup, this.#offset, 0, 1);
+      pass.setBindGroup(0, bindGroup, this.#offset);
       this.#paramsEnd += paramsBytes;
     }
     pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
     this.#numDispatches++;
+    this.#counts.dispatches++;
   }
 
   /** A buffer for the next few commands. */
@@ -113,9 +126,10 @@ export class CommandRecorder {
     this.#pass?.end();
     this.#pass = undefined;
     this.#encoder = undefined;
+    this.#counts.submissions++;
     const { queue } = this.#gpu.device;
     this.#gpu.check('the commands of a step', () => {
-      if (this.#paramsEnd > 0) queue.writeBuffer(this.#uniforms, 0, this.#params, 0, this.#paramsEnd);
+      if (this.#paramsEnd > 0) queue.writeBuffer(this.#uniforms, 0, this.#params, 0, this.#paramsEnd / 4);
       queue.submit([encoder.finish()]);
     });
     this.#paramsEnd = 0;
@@ -131,6 +145,7 @@ export class CommandRecorder {
   async read(source: GPUBuffer, byteOffset: number, target: Uint8Array): Promise<void> {
     this.#gpu.expectAlive();
     if (target.byteLength === 0) return;
+    this.#counts.reads++;
     const start = byteOffset - (byteOffset % 4);
     const byteLength = Math.ceil((byteOffset + target.byteLength - start) / 4) * 4;
     const staging = this.#staging.take(byteLength);
@@ -170,7 +185,7 @@ export class CommandRecorder {
 
   #checkWorkgroups(kernel: GpuKernel, workgroups: readonly number[]): void {
     const limit = this.#gpu.limits.maxComputeWorkgroupsPerDimension;
-    if (workgroups.every((count) => count <= limit)) return;
+    if (workgroups[0]! <= limit && workgroups[1]! <= limit && workgroups[2]! <= limit) return;
     throw new UnsupportedError(
       `${kernel.label} of ${workgroups.join(' x ')} workgroups`,
       `the GPU takes ${limit} each way`,
@@ -194,12 +209,15 @@ export class CommandRecorder {
   }
 
   /** The storage arguments, with copies of those that the kernel reads from a buffer it also writes to. */
-  #withoutConflicts(kernel: GpuKernel, storage: readonly GpuSlice[]): readonly GpuSlice[] {
-    const kinds = kernel.bindings.filter((kind) => kind !== 'uniform');
-    const isWritten = ({ buffer }: GpuSlice): boolean =>
-      kinds.some((kind, i) => kind === 'read_write' && storage[i]!.buffer === buffer);
-    if (!storage.some((slice, i) => kinds[i] === 'read' && isWritten(slice))) return storage;
-    return storage.map((slice, i) => (kinds[i] === 'read' && isWritten(slice) ? this.#copyOf(slice) : slice));
+  #withoutConflicts({ reads, writes }: CompiledKernel, storage: readonly GpuSlice[]): readonly GpuSlice[] {
+    let slices = storage;
+    for (const write of writes) {
+      for (const read of reads) {
+        if (storage[read]!.buffer !== storage[write]!.buffer || slices[read] !== storage[read]) continue;
+        slices = slices.with(read, this.#copyOf(storage[read]!));
+      }
+    }
+    return slices;
   }
 
   #copyOf(slice: GpuSlice): GpuSlice {

@@ -105,14 +105,24 @@ export class GpuMemory {
     return { ...this.#usage };
   }
 
+  /** Whether `expectOwned` has nothing to say. */
+  owns({ buffer, byteOffset, byteLength }: Tensor): boolean {
+    return (
+      this.#buffers.has(buffer as GpuBuffer) &&
+      Number.isSafeInteger(byteOffset) &&
+      byteOffset >= 0 &&
+      byteOffset + byteLength <= buffer.byteLength
+    );
+  }
+
   /** @throws InvalidArgumentError for a tensor that another backend owns, that was freed, or that leaves its buffer */
   expectOwned(what: string, tensor: Tensor): GpuBuffer {
     const buffer = tensor.buffer as GpuBuffer;
     if (!this.#buffers.has(buffer)) {
       throw new InvalidArgumentError(what, `${tensor} ${this.#whyNotOwned(tensor)}`, { owner: buffer.owner });
     }
-    const { byteOffset, byteLength } = tensor;
-    if (!(Number.isSafeInteger(byteOffset) && byteOffset >= 0 && byteOffset + byteLength <= buffer.byteLength)) {
+    if (!this.owns(tensor)) {
+      const { byteOffset, byteLength } = tensor;
       const rule = `bytes ${byteOffset} to ${byteOffset + byteLength} leave its buffer of ${buffer.byteLength}`;
       throw new InvalidArgumentError(what, `${tensor}: ${rule}`);
     }

@@ -13,7 +13,17 @@ export interface CompiledKernel {
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
   readonly bindings: readonly GpuBindingKind[];
+  /** Which of the storage arguments are read, and which are written. */
+  readonly reads: readonly number[];
+  readonly writes: readonly number[];
   readonly bindGroups: Map<string, GPUBindGroup>;
+}
+
+interface LastUse {
+  readonly kernel: CompiledKernel;
+  readonly storage: readonly GpuSlice[];
+  readonly paramsBytes: number;
+  readonly bindGroup: GPUBindGroup;
 }
 
 export class PipelineCache {
@@ -24,6 +34,8 @@ export class PipelineCache {
   readonly #bufferIds = new WeakMap<GPUBuffer, number>();
   #nextBufferId = 0;
   #numBindGroups = 0;
+  /** What the dispatch of each index was last. */
+  readonly #lastAt: LastUse[] = [];
 
   constructor(gpu: GpuDevice, uniforms: GPUBuffer) {
     this.#gpu = gpu;
@@ -47,14 +59,28 @@ export class PipelineCache {
         layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
         compute: { module: device.createShaderModule({ label, code }), entryPoint },
       });
-      return { pipeline, layout, bindings, bindGroups: new Map() };
+      const storage = bindings.filter((kind) => kind !== 'uniform');
+      const numbersOf = (wanted: GpuBindingKind): number[] => storage.flatMap((kind, i) => (kind === wanted ? i : []));
+      const [reads, writes] = [numbersOf('read'), numbersOf('read_write')];
+      return { pipeline, layout, bindings, reads, writes, bindGroups: new Map() };
     });
     this.#compiled.set(kernel, compiled);
     return compiled;
   }
 
-  /** @param paramsBytes  size of the window into the uniform buffer; the dispatch says where it begins */
-  bindGroupOf(kernel: CompiledKernel, storage: readonly GpuSlice[], paramsBytes: number): GPUBindGroup {
+  /** @param paramsBytes  size of the window into the uniform buffer; the dispatch says where it begins
+   * @param index  of the dispatch in its recording: most are the same as in the step before, which is quickly seen */
+  bindGroupOf(kernel: CompiledKernel, storage: readonly GpuSlice[], paramsBytes: number, index: number): GPUBindGroup {
+    const last = this.#lastAt[index];
+    if (last?.kernel === kernel && last.paramsBytes === paramsBytes && haveSameSlices(last.storage, storage)) {
+      return last.bindGroup;
+    }
+    const bindGroup = this.#bindGroupByKey(kernel, storage, paramsBytes);
+    this.#lastAt[index] = { kernel, storage, paramsBytes, bindGroup };
+    return bindGroup;
+  }
+
+  #bindGroupByKey(kernel: CompiledKernel, storage: readonly GpuSlice[], paramsBytes: number): GPUBindGroup {
     let key = `${paramsBytes}`;
     for (const { buffer, byteOffset, byteLength } of storage) {
       key += `,${this.#idOf(buffer)}:${byteOffset}:${byteLength}`;
@@ -81,6 +107,7 @@ export class PipelineCache {
   forget(buffer: GPUBuffer): void {
     const id = this.#bufferIds.get(buffer);
     if (id === undefined) return;
+    this.#lastAt.length = 0;
     for (const { bindGroups } of this.#compiled.values()) {
       for (const key of bindGroups.keys()) {
         if (!key.includes(`,${id}:`)) continue;
@@ -91,6 +118,7 @@ export class PipelineCache {
   }
 
   #forgetAll(): void {
+    this.#lastAt.length = 0;
     for (const { bindGroups } of this.#compiled.values()) bindGroups.clear();
     this.#numBindGroups = 0;
   }
@@ -116,4 +144,12 @@ function layoutOf(kind: GpuBindingKind): GPUBufferBindingLayout {
     default:
       return kind satisfies never;
   }
+}
+
+function haveSameSlices(some: readonly GpuSlice[], others: readonly GpuSlice[]): boolean {
+  for (let i = 0; i < others.length; i++) {
+    const [a, b] = [some[i]!, others[i]!];
+    if (a.buffer !== b.buffer || a.byteOffset !== b.byteOffset || a.byteLength !== b.byteLength) return false;
+  }
+  return true;
 }

@@ -3,12 +3,12 @@
 import { type DeviceLostError, EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
 import type { DType, FloatDType } from '../../tensor/dtype.ts';
 import type { Shape } from '../../tensor/shape.ts';
-import type { Tensor } from '../../tensor/tensor.ts';
+import { Tensor } from '../../tensor/tensor.ts';
 import { checkArgs } from '../check-args.ts';
 import { checkUpload, supportsWhatFits } from '../check-memory.ts';
 import type { FeatureState, KernelBackend, MemoryPurpose, MemoryUsage, ReadRange } from '../kernel-backend.ts';
 import type { OpArgs, OpName } from '../ops.ts';
-import { CommandRecorder } from './command-recorder.ts';
+import { type CommandCounts, CommandRecorder } from './command-recorder.ts';
 import { type AbilityOptions, type FoundAbilities, findAbilities, PLAIN_ABILITIES } from './gpu-abilities.ts';
 import { findAdapter } from './gpu-adapter.ts';
 import type { GpuBuffer } from './gpu-buffer.ts';
@@ -106,6 +106,11 @@ export class WebGpuBackend implements KernelBackend {
     return this.gpu.adapter.name;
   }
 
+  /** What was asked of the GPU so far. */
+  get commandCounts(): CommandCounts {
+    return this.#recorder.counts;
+  }
+
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);
   rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
   layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
@@ -125,8 +130,9 @@ export class WebGpuBackend implements KernelBackend {
   #run<Name extends OpName>(op: Name, args: OpArgs[Name]): void {
     this.#expectOpen();
     checkArgs(op, args);
-    for (const [name, value] of Object.entries(args)) {
-      if (typeof value === 'object' && !Array.isArray(value)) this.#memory.expectOwned(`${op} ${name}`, value);
+    for (const name in args) {
+      const value = args[name];
+      if (value instanceof Tensor && !this.#memory.owns(value)) this.#memory.expectOwned(`${op} ${name}`, value);
     }
     this.#ops.run(this.#context, op, args);
   }
