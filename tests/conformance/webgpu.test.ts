@@ -10,8 +10,8 @@ describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
   ] as const;
   describeBackend('webgpu', () => createWebGpuBackend(), { skip });
 
-  describe('without subgroups, weights split over small buffers, every matmul in tiles', () => {
-    const options = { subgroups: 'off', maxWeightBytes: 8192, minTokensOfTile: 1 } as const;
+  describe('without subgroups, weights split over small buffers, matmul in tiles, attention in sections', () => {
+    const options = { subgroups: 'off', maxWeightBytes: 8192, minTokensOfTile: 1, sectionSize: 64 } as const;
     describeBackend('webgpu', () => createWebGpuBackend(options), { skip });
   });
 });

@@ -6,10 +6,21 @@ import { checkSubgroups, type ShuffleSpan } from './lane-sums.ts';
 /** Tokens from which a matmul is computed in tiles of 64 by 64; for fewer, most of a tile would be thrown away. */
 const MIN_TOKENS_OF_TILE = 24;
 
+/** Long enough that merging costs little beside it, short enough that a single sequence of some thousand tokens keeps a GPU
+ * busy. */
+const SECTION_SIZE = 512;
+
+/** About as many workgroups of 64 threads as a large GPU holds at a time: more need no help. */
+const MAX_WORKGROUPS_TO_SPLIT = 2048;
+
 export interface GpuAbilities {
   /** Neighbouring lanes that may exchange values without workgroup memory. */
   readonly shuffleSpan: ShuffleSpan;
   readonly minTokensOfTile: number;
+  /** Positions of a section of attention; a multiple of 64. */
+  readonly sectionSize: number;
+  /** Rows times heads up to which the sections of attention get workgroups of their own. */
+  readonly maxWorkgroupsToSplit: number;
 }
 
 export interface AbilityOptions {
@@ -17,6 +28,10 @@ export interface AbilityOptions {
   readonly subgroups?: 'auto' | 'off';
   /** Tokens from which a matmul is computed in tiles. Default 24. The results are the same. */
   readonly minTokensOfTile?: number;
+  /** Keys whose softmax is computed by itself before it is merged with those before. A multiple of 64. Default 512. */
+  readonly sectionSize?: number;
+  /** Rows times heads below which sections are computed side by side. Default 2048. The results are the same. */
+  readonly maxWorkgroupsToSplit?: number;
 }
 
 export interface FoundAbilities {
@@ -26,17 +41,26 @@ export interface FoundAbilities {
 }
 
 /** What every device can. */
-export const PLAIN_ABILITIES: GpuAbilities = { shuffleSpan: 0, minTokensOfTile: MIN_TOKENS_OF_TILE };
+export const PLAIN_ABILITIES: GpuAbilities = {
+  shuffleSpan: 0,
+  minTokensOfTile: MIN_TOKENS_OF_TILE,
+  sectionSize: SECTION_SIZE,
+  maxWorkgroupsToSplit: MAX_WORKGROUPS_TO_SPLIT,
+};
 
 /** Runs the self-tests of what may be used. */
 export async function findAbilities(gpu: GpuDevice, options: AbilityOptions = {}): Promise<FoundAbilities> {
-  const { minTokensOfTile = MIN_TOKENS_OF_TILE } = options;
   const subgroups =
     options.subgroups === 'off'
       ? ({ span: 0, state: { used: false, reason: "the option subgroups is 'off'" } } as const)
       : await checkSubgroups(gpu);
   return {
-    abilities: { shuffleSpan: subgroups.span, minTokensOfTile },
+    abilities: {
+      shuffleSpan: subgroups.span,
+      minTokensOfTile: options.minTokensOfTile ?? MIN_TOKENS_OF_TILE,
+      sectionSize: options.sectionSize ?? SECTION_SIZE,
+      maxWorkgroupsToSplit: options.maxWorkgroupsToSplit ?? MAX_WORKGROUPS_TO_SPLIT,
+    },
     features: { subgroups: subgroups.state },
   };
 }

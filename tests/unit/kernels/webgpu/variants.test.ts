@@ -2,10 +2,59 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ReferenceBackend } from '../../../../engine/kernels/reference/reference-backend.ts';
 import { createWebGpuBackend, type WebGpuBackend } from '../../../../engine/kernels/webgpu/webgpu-backend.ts';
+import type { Tensor } from '../../../../engine/tensor/tensor.ts';
 import { findBitDifference, findMismatch } from '../../../conformance/compare.ts';
-import { withWorkspace } from '../../../conformance/workspace.ts';
+import { type Workspace, withWorkspace } from '../../../conformance/workspace.ts';
 import { randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
 import { gpuSkipNote, hasGpu } from '../../../helpers/gpu.ts';
+import { toleranceOf } from '../../../helpers/tolerances.ts';
+
+interface Sequences {
+  readonly numKeys: readonly number[];
+  readonly numQueries: readonly number[];
+  readonly slidingWindow?: number;
+  readonly softCap?: number;
+}
+
+/** Attention of sequences whose pages lie one after another. */
+function attend(work: Workspace, dtype: 'f32' | 'f16' | 'q8_0', D: number, p: Sequences): Promise<Float32Array> {
+  const [NH, NKV, BS] = [4, 2, 16];
+  const blocksOf = (n: number): number => Math.ceil(n / BS);
+  const maxBlocks = Math.max(...p.numKeys.map(blocksOf));
+  const numBlocks = maxBlocks * p.numKeys.length;
+  const shape = [numBlocks, NKV, BS, D];
+  const [keyCache, valueCache] = [work.zeros(dtype, shape), work.zeros(dtype, shape)];
+  const numSlots = numBlocks * BS;
+  const [k, v] = [1, 2].map((seed) => work.floats([numSlots, NKV, D], randomValues(seed, numSlots * NKV * D))) as [
+    Tensor,
+    Tensor,
+  ];
+  const slotMapping = work.ints(
+    [numSlots],
+    Int32Array.from({ length: numSlots }, (_, i) => i),
+  );
+  work.run('writeKv', { k, v, keyCache, valueCache, slotMapping });
+  const starts = [0];
+  for (const n of p.numQueries) starts.push(starts.at(-1)! + n);
+  const T = starts.at(-1)!;
+  const out = work.output([T, NH, D]);
+  work.run('pagedAttention', {
+    q: work.floats([T, NH, D], randomValues(3, T * NH * D, 2)),
+    keyCache,
+    valueCache,
+    blockTables: work.ints(
+      [p.numKeys.length, maxBlocks],
+      Int32Array.from({ length: numBlocks }, (_, i) => i),
+    ),
+    queryStartLoc: work.ints([starts.length], starts),
+    seqLens: work.ints([p.numKeys.length], [...p.numKeys]),
+    scale: 1 / Math.sqrt(D),
+    slidingWindow: p.slidingWindow,
+    softCap: p.softCap,
+    out,
+  });
+  return work.read(out);
+}
 
 describe.skipIf(!hasGpu)(`variants of kernels${gpuSkipNote}`, () => {
   let teams: WebGpuBackend;
@@ -51,6 +100,28 @@ describe.skipIf(!hasGpu)(`variants of kernels${gpuSkipNote}`, () => {
       expect(findBitDifference(result, whole.slice(0, result.length)), `result ${i}`).toBeUndefined();
     }
   });
+
+  it.each([
+    // Queries of two sequences, one with a long past; a window that begins in the middle of a section; a padding sequence.
+    ['f32', 32, { numKeys: [300, 1, 0], numQueries: [1, 1, 1] }],
+    ['f16', 40, { numKeys: [130, 257], numQueries: [3, 66], slidingWindow: 100 }],
+    ['q8_0', 32, { numKeys: [64, 65], numQueries: [1, 2], softCap: 5 }],
+  ] as const)(
+    '%s heads of %i: sections side by side and one after the other give the same bits',
+    async (dtype, D, p) => {
+      const results: Float32Array[] = [];
+      for (const maxWorkgroupsToSplit of [0, 1e9]) {
+        const backend = await createWebGpuBackend({ sectionSize: 64, maxWorkgroupsToSplit });
+        results.push(await withWorkspace(backend, (work) => attend(work, dtype, D, p)));
+        await backend.close();
+      }
+      const reference = new ReferenceBackend();
+      const expected = await withWorkspace(reference, (work) => attend(work, dtype, D, p));
+      await reference.close();
+      expect(findBitDifference(results[0]!, results[1]!)).toBeUndefined();
+      expect(findMismatch(results[0]!, expected, toleranceOf('webgpu', 'pagedAttention', dtype))).toBeUndefined();
+    },
+  );
 
   it.each([
     [1, 1, 5000],
