@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { Engine } from '../../engine/engine.ts';
-import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
 import { resolveEngineOptions } from '../../engine/engine-options.ts';
 import type { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
 import { loadEngine } from '../../engine/load-engine.ts';
+import type { SamplingOptions } from '../../engine/sampling/sampling-options.ts';
 import { fixturePath, hasFixtures, skipNote } from '../helpers/fixtures.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 
