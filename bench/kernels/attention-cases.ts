@@ -1,6 +1,6 @@
 /** The KV cache's cases: attention of one token with a long past and of a prompt, storing keys and values, copying pages.
  * Heads as in Llama-3.2-1B. */
-import type { WasmBackend } from '../../engine/kernels/wasm/wasm-backend.ts';
+import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { Tensor } from '../../engine/tensor/tensor.ts';
 import { type CaseFactory, freeAll, ints, type KernelCase, randomFloats } from './case-inputs.ts';
 
@@ -25,7 +25,7 @@ export const ATTENTION_CASES: readonly CaseFactory[] = [
 ];
 
 /** A sequence of `numKeys` tokens in pages that follow one another. */
-function cacheOf(backend: WasmBackend, { dtype, numKeys }: Pick<Size, 'dtype' | 'numKeys'>) {
+function cacheOf(backend: KernelBackend, { dtype, numKeys }: Pick<Size, 'dtype' | 'numKeys'>) {
   const pages = [numKeys / BLOCK_SIZE, NUM_KV_HEADS, BLOCK_SIZE, HEAD_DIM];
   const [keyCache, valueCache] = [backend.allocate(dtype, pages, 'kv'), backend.allocate(dtype, pages, 'kv')];
   const rows = randomFloats(backend, [numKeys, NUM_KV_HEADS, HEAD_DIM]);

@@ -1,5 +1,5 @@
 /** What kernel cases are made of: what a case is, and the tensors it works on. */
-import type { WasmBackend } from '../../engine/kernels/wasm/wasm-backend.ts';
+import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { FloatDType } from '../../engine/tensor/dtype.ts';
 import { quantFormat } from '../../engine/tensor/quant/quant-registry.ts';
 import type { Tensor } from '../../engine/tensor/tensor.ts';
@@ -18,11 +18,15 @@ export interface KernelCase {
 }
 
 /** A case is made when its turn comes and freed after it. */
-export type CaseFactory = { readonly name: string; make(backend: WasmBackend): Promise<KernelCase> };
+export type CaseFactory = { readonly name: string; make(backend: KernelBackend): Promise<KernelCase> };
 
 /** Every byte is written: pages that never were all read the same zeros, from cache. Scales are ordinary numbers, not
  * denormals, which are slow. One row's worth of random values is stored again and again. */
-export async function randomWeight(backend: WasmBackend, dtype: FloatDType, shape: readonly number[]): Promise<Tensor> {
+export async function randomWeight(
+  backend: KernelBackend,
+  dtype: FloatDType,
+  shape: readonly number[],
+): Promise<Tensor> {
   const format = quantFormat(dtype);
   const period = 4096 * 7;
   const rng = Rng.fromSeed(1);
@@ -39,7 +43,7 @@ export async function randomWeight(backend: WasmBackend, dtype: FloatDType, shap
   });
 }
 
-export function randomFloats(backend: WasmBackend, shape: readonly number[]): Tensor {
+export function randomFloats(backend: KernelBackend, shape: readonly number[]): Tensor {
   const tensor = backend.allocate('f32', shape, 'scratch');
   const rng = Rng.fromSeed(2);
   backend.upload(
@@ -49,7 +53,7 @@ export function randomFloats(backend: WasmBackend, shape: readonly number[]): Te
   return tensor;
 }
 
-export function ints(backend: WasmBackend, shape: readonly number[], value: (i: number) => number): Tensor {
+export function ints(backend: KernelBackend, shape: readonly number[], value: (i: number) => number): Tensor {
   const tensor = backend.allocate('i32', shape, 'scratch');
   backend.upload(
     tensor,
@@ -58,6 +62,6 @@ export function ints(backend: WasmBackend, shape: readonly number[], value: (i: 
   return tensor;
 }
 
-export function freeAll(backend: WasmBackend, tensors: readonly Tensor[]): void {
+export function freeAll(backend: KernelBackend, tensors: readonly Tensor[]): void {
   for (const tensor of tensors) backend.free(tensor);
 }

@@ -1,10 +1,11 @@
 /** A GPU that is lost while an engine uses it: the promised errors or a move to the CPU, and an engine that goes on. */
 import { copyFile, rename } from 'node:fs/promises';
-import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
+import { Engine } from '../../engine/engine.ts';
 import type { EngineOptions } from '../../engine/engine-options.ts';
-import { DeviceLostError, EngineClosedError, FileAccessError } from '../../engine/errors.ts';
-import type { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
+import { DeviceLostError, EngineClosedError, FileAccessError, OutOfMemoryError } from '../../engine/errors.ts';
+import { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
 import { EngineHarness, holdNextStep } from '../helpers/engine-harness.ts';
 import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
@@ -90,6 +91,17 @@ describe.skipIf(!hasGpu)(`an engine whose GPU is lost${gpuSkipNote}`, () => {
     await rename(`${path()}.away`, path());
     expect(await textOf(PROMPTS[0]!)).toBe(expected[0]);
     expect(harness.findLeak()).toBeUndefined();
+  });
+
+  it('is not loaded at all when the GPU has no room for its cache, and says so', async () => {
+    await load({ backend: 'reference' });
+    const sync = vi
+      .spyOn(WebGpuBackend.prototype, 'sync')
+      .mockRejectedValueOnce(new OutOfMemoryError('kv', 1, 'no room'));
+    const close = vi.spyOn(WebGpuBackend.prototype, 'close');
+    expect(await rejection(Engine.load(path(), { backend: 'webgpu' }))).toBeInstanceOf(OutOfMemoryError);
+    expect(close).toHaveBeenCalled();
+    for (const spy of [sync, close]) spy.mockRestore();
   });
 
   it('closes while the model is loaded again', async () => {

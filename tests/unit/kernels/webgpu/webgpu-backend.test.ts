@@ -18,6 +18,7 @@ import type { Tensor } from '../../../../engine/tensor/tensor.ts';
 import { withWorkspace } from '../../../conformance/workspace.ts';
 import { randomInts, randomValues, randomWeightBytes } from '../../../helpers/arbitraries-kernels.ts';
 import { gpuSkipNote, hasGpu } from '../../../helpers/gpu.ts';
+import { rejection } from '../../../helpers/rejection.ts';
 
 async function openDevice(): Promise<GpuDevice> {
   const found = await findAdapter();
@@ -164,6 +165,24 @@ describe.skipIf(!hasGpu)(`WebGpuBackend${gpuSkipNote}`, () => {
     gpu.check('a test', () => gpu.device.queue.writeBuffer(tooSmall, 0, new Uint8Array(64)));
     await expect(backend.sync()).rejects.toThrow(DeviceError);
     await backend.sync();
+  });
+
+  it('says that the GPU has no room, once it is waited for, and goes on', async () => {
+    // No software GPU runs out of memory before the machine does, so the driver's answer is made up.
+    class GPUOutOfMemoryError {
+      readonly message = 'no room';
+    }
+    const { device } = gpu;
+    const popErrorScope = device.popErrorScope.bind(device);
+    device.popErrorScope = async () => (await popErrorScope()) ?? (new GPUOutOfMemoryError() as GPUError);
+    const tensor = backend.allocate('f32', [4], 'kv');
+    device.popErrorScope = popErrorScope;
+    const error = await rejection(backend.sync());
+    expect(error).toBeInstanceOf(OutOfMemoryError);
+    expect(error).toMatchObject({ message: expect.stringContaining('kv f32[4]'), details: { bytes: 16 } });
+    backend.free(tensor);
+    await backend.sync();
+    expect(backend.memoryUsage().kv).toBe(0);
   });
 
   it('uses subgroups only where a sum over them is right', async () => {
