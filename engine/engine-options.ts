@@ -16,6 +16,9 @@ export interface EngineOptions {
   /** Whether V8 may fuse pairs of 128-bit SIMD instructions into 256-bit ones, where a self-test finds equal results.
    * Default 'auto'. */
   readonly revectorize?: 'auto' | 'off';
+  /** 'f16' lets a GPU multiply in half precision when it reads prompts and large batches, with matrix units where it has
+   * them. Faster; a token's bits then depend on how many others are in the step. Default 'f32'. */
+  readonly matmulPrecision?: 'f32' | 'f16';
   /** What becomes of running requests when the GPU is lost. 'fail' ends them with a DeviceLostError, and the model is loaded
    * again on the GPU for those to come; 'cpu' loads it on the CPU, where running requests are computed again and go on.
    * Default 'fail'. */
@@ -87,6 +90,7 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   backend: true,
   numerics: true,
   revectorize: true,
+  matmulPrecision: true,
   onDeviceLoss: true,
   numThreads: true,
   maxModelLen: true,
@@ -118,6 +122,7 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
     backend: reader.string('backend', 'auto'),
     numerics: reader.oneOf('numerics', ['fast', 'portable'], 'fast'),
     revectorize: reader.oneOf('revectorize', ['auto', 'off'], 'auto'),
+    matmulPrecision: reader.oneOf('matmulPrecision', ['f32', 'f16'], 'f32'),
     onDeviceLoss: reader.oneOf('onDeviceLoss', ['fail', 'cpu'], 'fail'),
     numThreads: reader.wholeNumber('numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
     maxModelLen: reader.wholeNumber('maxModelLen', { fallback: undefined, min: 1 }),

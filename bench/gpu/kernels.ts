@@ -1,11 +1,12 @@
 /** Speed of a GPU backend's kernels: bytes moved, as a percentage of what the same device copies in the same run.
  *
- *   node bench/gpu/kernels.ts [--backend webgpu|gpujs] [--filter TEXT] [--repetitions 7] [--shrink 1] [--json] [--save]
+ *   node bench/gpu/kernels.ts [--backend webgpu|gpujs] [--filter TEXT] [--repetitions 7] [--shrink 1]
+ *                            [--matmul-precision f32|f16] [--json] [--save]
  *
  * A repetition submits as many runs as take about 50 ms, and waits for them once. Software that plays a GPU needs --shrink 16
  * or more; its figures say that the benchmark runs, and nothing about a GPU. */
 import { parseArgs } from 'node:util';
-import { createBackend } from '../../engine/kernels/backend-registry.ts';
+import { BACKENDS, createBackend } from '../../engine/kernels/backend-registry.ts';
 import { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
@@ -17,6 +18,7 @@ const { values: options } = parseArgs({
     filter: { type: 'string', default: '' },
     repetitions: { type: 'string', default: '7' },
     shrink: { type: 'string', default: '1' },
+    'matmul-precision': { type: 'string', default: 'f32' },
     json: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
@@ -25,7 +27,8 @@ const repetitions = Math.max(5, Number(options.repetitions));
 const shrink = Number(options.shrink);
 const TARGET_MS = 50;
 
-const backend = await createBackend(options.backend);
+const matmulPrecision = options['matmul-precision'] === 'f16' ? 'f16' : 'f32';
+const backend = await createBackend(options.backend, BACKENDS, { matmulPrecision });
 if (!(backend instanceof WebGpuBackend)) throw new Error(`${options.backend} computes on no GPU`);
 const gpu = backend;
 

@@ -15,6 +15,8 @@ export interface BackendOptions {
   /** Whether V8 may fuse pairs of 128-bit SIMD instructions into 256-bit ones; 'auto' tests every kernel's result first.
    * Default 'auto'. */
   readonly revectorize?: 'auto' | 'off';
+  /** 'f16' lets a GPU multiply in half precision in matmuls of many tokens. Default 'f32'. */
+  readonly matmulPrecision?: 'f32' | 'f16';
 }
 
 export type { ProbeResult } from './probe-result.ts';
@@ -48,7 +50,8 @@ export const BACKENDS: readonly BackendEntry[] = [
     name: 'webgpu',
     usesDevice: true,
     probe: async () => (await import('./webgpu/probe-webgpu.ts')).probeWebGpu(),
-    create: async () => (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend(),
+    create: async ({ matmulPrecision = 'f32' }) =>
+      (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend({ matmulPrecision }),
     isPreferred: async () => (await import('./webgpu/probe-webgpu.ts')).hasHardwareGpu(),
   },
   {

@@ -11,12 +11,24 @@ export interface FoundAdapter {
   readonly adapter: GPUAdapter;
 }
 
+/** What a matrix unit multiplies and gives, as `adapter.info.subgroupMatrixConfigs` lists it. */
+export interface MatrixConfig {
+  readonly componentType: string;
+  readonly resultComponentType: string;
+  readonly M: number;
+  readonly N: number;
+  readonly K: number;
+}
+
 export interface AdapterSummary {
   readonly name: string;
   /** A rasterizer on the CPU rather than a GPU. */
   readonly isSoftware: boolean;
   /** Threads of the smallest subgroup that the driver may choose; 0 where it does not say. */
   readonly minSubgroupSize: number;
+  readonly maxSubgroupSize: number;
+  /** Of the device's matrix units; empty where it has none, or they were not asked for. */
+  readonly matrixConfigs: readonly MatrixConfig[];
   /** Names the hardware and its driver as exactly as WebGPU tells. */
   readonly fingerprint: string;
 }
@@ -25,8 +37,12 @@ export interface AdapterSummary {
  * Vulkan, and one that is collected unloads it, while threads of the driver may still be on their way out. */
 const entries = new Map<string, GPU>();
 
-/** @returns the most powerful adapter, or why there is none */
-export async function findAdapter(): Promise<FoundAdapter | string> {
+/** What Dawn offers only to those who ask: subgroup matrices are not in the WebGPU standard yet. */
+const UNSAFE_FLAG = 'enable-dawn-features=allow_unsafe_apis';
+
+/** @param wantsMatrices  also look for matrix units
+ * @returns the most powerful adapter, or why there is none */
+export async function findAdapter({ wantsMatrices = false } = {}): Promise<FoundAdapter | string> {
   let dawn: typeof import('webgpu');
   try {
     dawn = await import('webgpu');
@@ -37,6 +53,7 @@ export async function findAdapter(): Promise<FoundAdapter | string> {
       : `the package 'webgpu' does not load here: ${reason}`;
   }
   const flags = (process.env[DAWN_FLAGS_VARIABLE] ?? '').split(' ').filter((flag) => flag !== '');
+  if (wantsMatrices) flags.push(UNSAFE_FLAG);
   const key = flags.join(' ');
   const gpu = entries.get(key) ?? dawn.create(flags);
   entries.set(key, gpu);
@@ -50,6 +67,8 @@ export function summarizeAdapter({ info }: GPUAdapter): AdapterSummary {
     name: device || description || `${vendor} ${architecture}`.trim() || 'unknown',
     isSoftware: info.isFallbackAdapter,
     minSubgroupSize: info.subgroupMinSize ?? 0,
+    maxSubgroupSize: info.subgroupMaxSize ?? 0,
+    matrixConfigs: [...((info as { subgroupMatrixConfigs?: Iterable<MatrixConfig> }).subgroupMatrixConfigs ?? [])],
     fingerprint: [vendor, architecture, device, description].join('/'),
   };
 }

@@ -8,7 +8,12 @@ import { DeviceError, DeviceLostError, EngineClosedError, OutOfMemoryError, type
 import { type AdapterSummary, summarizeAdapter } from './gpu-adapter.ts';
 
 /** Device features that kernels know to use, where the adapter has them. */
-const WANTED_FEATURES = ['shader-f16', 'subgroups', 'timestamp-query'] as const;
+const WANTED_FEATURES = [
+  'shader-f16',
+  'subgroups',
+  'timestamp-query',
+  'chromium-experimental-subgroup-matrix',
+] as const;
 
 /** Limits that are raised to what the adapter allows: the defaults are those of a phone. */
 const RAISED_LIMITS = [
@@ -62,7 +67,8 @@ export class GpuDevice {
   static async open(gpu: GPU, adapter: GPUAdapter): Promise<GpuDevice> {
     const requiredLimits: Record<string, number> = {};
     for (const name of [...RAISED_LIMITS, ...LOWERED_LIMITS]) requiredLimits[name] = adapter.limits[name];
-    const requiredFeatures = WANTED_FEATURES.filter((feature) => adapter.features.has(feature));
+    // Dawn's own feature is not among the standard's names.
+    const requiredFeatures = WANTED_FEATURES.filter((name) => adapter.features.has(name)) as GPUFeatureName[];
     const summary = summarizeAdapter(adapter);
     try {
       return new GpuDevice(gpu, summary, await adapter.requestDevice({ requiredFeatures, requiredLimits }));

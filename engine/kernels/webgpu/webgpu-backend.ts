@@ -37,7 +37,7 @@ export interface WebGpuBackendOptions {
 export async function createWebGpuBackend(
   options: AbilityOptions & Pick<WebGpuBackendOptions, 'maxWeightBytes'> = {},
 ): Promise<WebGpuBackend> {
-  const adapter = await findAdapter();
+  const adapter = await findAdapter({ wantsMatrices: options.matmulPrecision === 'f16' });
   if (typeof adapter === 'string') throw new UnsupportedError('backend webgpu', adapter);
   const gpu = await GpuDevice.open(adapter.gpu, adapter.adapter);
   return new WebGpuBackend(gpu, { ...options, found: await findAbilities(gpu, options) });

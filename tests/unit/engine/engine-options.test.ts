@@ -11,6 +11,7 @@ describe('engine options', () => {
       blockSize: 16,
       numerics: 'fast',
       revectorize: 'auto',
+      matmulPrecision: 'f32',
       onDeviceLoss: 'fail',
       maxNumBatchedTokens: 512,
       maxNumSeqs: 64,

@@ -19,6 +19,8 @@ const THREADS = 256;
 const OWN = 4;
 
 export interface TileVariant extends MatmulWeight {
+  /** f16: products, and sums of eight of them, are f16 vectors; the sums of those are f32. Other bits than all else. */
+  readonly products: 'f32' | 'f16';
   /** Workgroup memory that the device has, in bytes. */
   readonly workgroupBytes: number;
 }
@@ -31,25 +33,34 @@ export function hasRoomForTile(workgroupBytes: number): boolean {
   return workgroupBytes >= bytesWith(TILE_SIZE);
 }
 
+/** What is larger than f16 can hold becomes the largest that it can. */
+export const TO_HALF_CODE = /* wgsl */ `
+fn narrow(v: vec4<f32>) -> vec4<f16> { return vec4<f16>(clamp(v, vec4<f32>(-65504.0), vec4<f32>(65504.0))); }
+`;
+
 const OUTPUTS = Array.from({ length: OWN * OWN }, (_, i) => `${Math.floor(i / OWN)}_${i % OWN}`);
 const each = (line: (rt: string) => string): string => OUTPUTS.map(line).join('\n');
 
 export function matmulTileCode(variant: TileVariant): string {
   // With a gap, threads that write the 8 vec4s of one token write to different banks.
   const stride = variant.workgroupBytes >= bytesWith(TILE_SIZE + 1) ? TILE_SIZE + 1 : TILE_SIZE;
-  return /* wgsl */ `${matmulCommonCode(variant)}
-var<workgroup> w_slice: array<vec4<f32>, ${8 * stride}>;
-var<workgroup> x_slice: array<vec4<f32>, ${8 * stride}>;
+  const { products } = variant;
+  const isHalf = products === 'f16';
+  return /* wgsl */ `${isHalf ? 'enable f16;\n' : ''}${matmulCommonCode(variant)}
+var<workgroup> w_slice: array<vec4<${products}>, ${8 * stride}>;
+var<workgroup> x_slice: array<vec4<${products}>, ${8 * stride}>;
+${isHalf ? TO_HALF_CODE : 'fn narrow(v: vec4<f32>) -> vec4<f32> { return v; }'}
 
 /** Brings in products 32 * group on, of all rows and tokens of the tile. Past the end the last one is repeated. */
 fn load_slice(first_row: u32, first_token: u32, group: u32, thread: u32) {
   let row = thread % ${TILE_SIZE}u;
   let part = 2u * (thread / ${TILE_SIZE}u);
   let packed = load_group(p.row_in_buffer + min(first_row + row, p.rows - 1u), group);
-  w_slice[part * ${stride}u + row] = group_vec4(packed, part);
-  w_slice[(part + 1u) * ${stride}u + row] = group_vec4(packed, part + 1u);
+  w_slice[part * ${stride}u + row] = narrow(group_vec4(packed, part));
+  w_slice[(part + 1u) * ${stride}u + row] = narrow(group_vec4(packed, part + 1u));
   for (var token = thread / 8u; token < ${TILE_SIZE}u; token += ${THREADS / 8}u) {
-    x_slice[(thread % 8u) * ${stride}u + token] = x_at(min(first_token + token, p.tokens - 1u), group, thread % 8u);
+    x_slice[(thread % 8u) * ${stride}u + token] =
+      narrow(x_at(min(first_token + token, p.tokens - 1u), group, thread % 8u));
   }
 }
 
@@ -66,11 +77,13 @@ ${each((rt) => `    var sum_${rt} = vec4<f32>(0.0);`)}
       workgroupBarrier();
       load_slice(first_row, first_token, group, thread);
       workgroupBarrier();
+${isHalf ? each((rt) => `      var part_${rt} = vec4<f16>(0.0h);`) : ''}
       for (var j = 0u; j < 8u; j++) {
 ${times(OWN, (r) => `        let w_${r} = w_slice[j * ${stride}u + a + ${16 * r}u];`)}
 ${times(OWN, (t) => `        let v_${t} = x_slice[j * ${stride}u + b + ${16 * t}u];`)}
-${each((rt) => `        sum_${rt} = fma(w_${rt[0]}, v_${rt[2]}, sum_${rt});`)}
+${each((rt) => `        ${isHalf ? 'part' : 'sum'}_${rt} = fma(w_${rt[0]}, v_${rt[2]}, ${isHalf ? 'part' : 'sum'}_${rt});`)}
       }
+${isHalf ? each((rt) => `      sum_${rt} += vec4<f32>(part_${rt});`) : ''}
     }
 ${each((rt) => `    eight_${rt} += horizontal(sum_${rt});`)}
     if ((lane & 7u) == 7u) {

@@ -6,11 +6,12 @@
  * For few tokens, 32 lanes share each sum (`matmul-team-code.ts`); for many, a thread has whole sums, and workgroups share
  * what is read (`matmul-tile-code.ts`). The order in which a sum is added up is the same in every kernel: within a lane by
  * group, then over the lanes (`lane-sums.ts`). So a token's bits do not depend on how many others are in the batch
- * (law 2). */
+ * (law 2). Tiles of half precision are the exception, and only there when asked for. */
 import type { OpArgs } from '../../ops.ts';
 import type { GpuKernel } from '../gpu-kernel.ts';
 import { type OpContext, packParams } from '../op-context.ts';
 import { bindVector, type WeightPart, weightParts } from '../weight-views.ts';
+import { matmulMatrixCode } from './matmul-matrix-code.ts';
 import { matmulTeamCode, TEAMS, teamTile } from './matmul-team-code.ts';
 import { hasRoomForTile, matmulTileCode, TILE_SIZE } from './matmul-tile-code.ts';
 
@@ -62,9 +63,14 @@ function kernelFor(
   const { format } = part;
   const hasGroups = part.hasGroups && isAligned;
   if (hasGroups && numTokens >= abilities.minTokensOfTile && hasRoomForTile(workgroupBytes)) {
-    const kernel = library.get(`matmul ${format.name}, tiles`, () => ({
+    const { tileProducts } = abilities;
+    const kind = typeof tileProducts === 'string' ? tileProducts : 'matrices';
+    const kernel = library.get(`matmul ${format.name}, ${kind} tiles`, () => ({
       bindings: BINDINGS,
-      code: matmulTileCode({ format, hasGroups, workgroupBytes }),
+      code:
+        typeof tileProducts === 'string'
+          ? matmulTileCode({ format, hasGroups, workgroupBytes, products: tileProducts })
+          : matmulMatrixCode({ format, hasGroups, unit: tileProducts }),
     }));
     return { kernel, rowsPerGroup: TILE_SIZE, tokensPerGroup: TILE_SIZE };
   }

@@ -1,7 +1,10 @@
 /** Kernels that are chosen by size or by what the device offers: whichever runs, the bits are the same. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { create } from 'webgpu';
 import { ReferenceBackend } from '../../../../engine/kernels/reference/reference-backend.ts';
+import { matmulMatrixCode } from '../../../../engine/kernels/webgpu/ops/matmul-matrix-code.ts';
 import { createWebGpuBackend, type WebGpuBackend } from '../../../../engine/kernels/webgpu/webgpu-backend.ts';
+import { matrixFormat } from '../../../../engine/kernels/webgpu/weight-formats/index.ts';
 import type { Tensor } from '../../../../engine/tensor/tensor.ts';
 import { findBitDifference, findMismatch } from '../../../conformance/compare.ts';
 import { type Workspace, withWorkspace } from '../../../conformance/workspace.ts';
@@ -99,6 +102,50 @@ describe.skipIf(!hasGpu)(`variants of kernels${gpuSkipNote}`, () => {
     for (const [i, result] of results.entries()) {
       expect(findBitDifference(result, whole.slice(0, result.length)), `result ${i}`).toBeUndefined();
     }
+  });
+
+  it('multiplies in f16 when asked to, or says why not, and only many tokens at a time', async () => {
+    const [T, N, K] = [70, 67, 320];
+    const half = await createWebGpuBackend({ matmulPrecision: 'f16' });
+    const { f16Matmul, subgroupMatrices } = half.features;
+    expect(teams.features.f16Matmul).toEqual({ used: false, reason: expect.stringContaining('matmulPrecision') });
+    expect(f16Matmul!.used).toBe(half.gpu.features.has('shader-f16'));
+    if (half.gpu.adapter.isSoftware) expect(subgroupMatrices?.used ?? false).toBe(false);
+    const results = new Map<string, Float32Array>();
+    for (const [name, backend] of Object.entries({ half, teams })) {
+      await withWorkspace(backend, async (work) => {
+        const weight = await work.weight('q4_0', [N, K], randomWeightBytes('q4_0', 1, N * K));
+        for (const numTokens of [1, T]) {
+          // Beyond f16's range: what is too large becomes the largest number, not infinity.
+          const values = randomValues(2, numTokens * K).map((value, i) => (i === 5 ? 1e6 : value));
+          const out = work.output([numTokens, N]);
+          work.run('matmul', { x: work.floats([numTokens, K], values), weight, out });
+          results.set(`${name} ${numTokens}`, await work.read(out));
+        }
+      });
+    }
+    await half.close();
+    expect(findBitDifference(results.get('half 1')!, results.get('teams 1')!)).toBeUndefined();
+    const [actual, expected] = [results.get(`half ${T}`)!, results.get(`teams ${T}`)!];
+    expect(actual.every(Number.isFinite)).toBe(true);
+    expect(findMismatch(actual.slice(N), expected.slice(N), 5e-3)).toBeUndefined();
+  });
+
+  it('is valid WGSL for matrix units of usual sizes, as far as a device that computes nothing can tell', async () => {
+    const gpu = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis']);
+    const adapter = (await gpu.requestAdapter())!;
+    const names = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[];
+    const device = await adapter.requestDevice({ requiredFeatures: names });
+    for (const dtype of ['f32', 'q4_0', 'q6_k'] as const) {
+      for (const size of [8, 16]) {
+        const unit = { M: size, N: size, K: size, subgroupSize: 32 };
+        const code = matmulMatrixCode({ format: matrixFormat(dtype), hasGroups: true, unit });
+        const { messages } = await device.createShaderModule({ code }).getCompilationInfo();
+        expect(messages.filter(({ type }) => type === 'error').map(({ message }) => message)).toEqual([]);
+      }
+    }
+    device.destroy();
+    await device.lost;
   });
 
   it.each([
