@@ -33,8 +33,8 @@ export interface AdapterSummary {
   readonly fingerprint: string;
 }
 
-/** Dawn's entry objects by their flags. The one state of this module, and on purpose: an entry object holds the process's
- * Vulkan, and one that is collected unloads it, while threads of the driver may still be on their way out. */
+/** Dawn's entry objects by their flags. The one state of this module, and on purpose: an entry object must outlive everything
+ * that was made from it, and the process's own does. */
 const entries = new Map<string, GPU>();
 
 /** What Dawn offers only to those who ask: subgroup matrices are not in the WebGPU standard yet. */
