@@ -57,13 +57,21 @@ export async function downloadResult(
   };
   // Where nothing can be seen in place, a download waits for the ops by itself: one round trip rather than two.
   if (seesLogits || Object.values(counts).every((count) => count === 0)) await backend.sync();
+  // All are asked for before any is waited for.
+  const taken = await Promise.all([
+    take(logits, counts.logits),
+    take(topLogits, counts.topLogits),
+    take(segmentSums, counts.segmentSums),
+    take(logprobs, counts.logprobs),
+    take(hiddenStates, counts.hiddenStates),
+  ]);
   return {
-    logits: await take(logits, counts.logits),
+    logits: taken[0],
     seesLogits,
-    topLogits: await take(topLogits, counts.topLogits),
-    segmentSums: await take(segmentSums, counts.segmentSums),
-    logprobs: await take(logprobs, counts.logprobs),
-    hiddenStates: await take(hiddenStates, counts.hiddenStates),
+    topLogits: taken[1],
+    segmentSums: taken[2],
+    logprobs: taken[3],
+    hiddenStates: taken[4],
     fetchLogits: (place) => backend.download(logits.slice(place, place + 1)),
   };
 }

@@ -11,6 +11,9 @@ export interface KvFormat {
   /** Declares `fn NAME_at(row: u32, d: u32) -> f32` for a cache bound as `NAME: array<u32>`, where a row has `head_dim()`
    * elements. */
   readCode(name: string): string;
+  /** The same four at a time, for heads of a multiple of 4 elements: `fn NAME_vec4(row: u32, j: u32) -> vec4<f32>`, elements 4j on,
+   * of a cache bound as `NAME: array<TYPE>`. Absent: rows do not begin at whole words. */
+  readonly vectors?: { readonly type: string; readCode(name: string): string };
   /** Declares `fn store(row: u32, unit: u32, input_start: u32)`: writes elements `unit * elementsPerWrite` on, of a row of the
    * cache bound as `cache: array<atomic<u32>>`, from `input[input_start]` on. */
   readonly writeCode: string;
@@ -27,6 +30,12 @@ fn store_half(index: u32, bits: u32) {
 
 const F32_KV: KvFormat = {
   elementsPerWrite: 1,
+  vectors: {
+    type: 'vec4<u32>',
+    readCode: (name) => /* wgsl */ `
+fn ${name}_vec4(row: u32, j: u32) -> vec4<f32> { return bitcast<vec4<f32>>(${name}[row * (head_dim() / 4u) + j]); }
+`,
+  },
   readCode: (name) => /* wgsl */ `
 fn ${name}_at(row: u32, d: u32) -> f32 { return bitcast<f32>(${name}[row * head_dim() + d]); }
 `,
@@ -37,6 +46,15 @@ fn store(row: u32, unit: u32, input_start: u32) { atomicStore(&cache[row * p.hea
 
 const F16_KV: KvFormat = {
   elementsPerWrite: 1,
+  vectors: {
+    type: 'vec2<u32>',
+    readCode: (name) => /* wgsl */ `
+fn ${name}_vec4(row: u32, j: u32) -> vec4<f32> {
+  let words = ${name}[row * (head_dim() / 4u) + j];
+  return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y));
+}
+`,
+  },
   readCode: (name) => /* wgsl */ `
 fn ${name}_at(row: u32, d: u32) -> f32 {
   let i = row * head_dim() + d;

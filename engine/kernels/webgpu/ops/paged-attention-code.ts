@@ -7,7 +7,7 @@
  *
  * Merging two sections is the same step: both are scaled to the larger of their two largest scores, and added.
  * Source  Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"; Dao et al. 2022, "FlashAttention" */
-import { KV_FORMATS, type KvDType } from './kv-formats.ts';
+import { KV_FORMATS, type KvDType, type KvFormat } from './kv-formats.ts';
 import { TANH_CODE } from './tanh.ts';
 
 /** Threads of a workgroup, and keys of a tile. Sections are whole tiles. */
@@ -104,25 +104,25 @@ fn partial_start(token: u32, head: u32, section: u32) -> u32 {
 export function attentionCode(variant: AttentionVariant): string {
   const { dtypes, hasSoftCap, isSplit } = variant;
   const numOutputs = outputsPerThread(variant);
+  const vectors = keyVectors(variant);
   return /* wgsl */ `${PARAMS}
 @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> key: array<u32>;
+@group(0) @binding(2) var<storage, read> key: array<${vectors?.type ?? 'u32'}>;
 @group(0) @binding(3) var<storage, read> value: array<u32>;
 @group(0) @binding(4) var<storage, read> block_tables: array<u32>;
 @group(0) @binding(5) var<storage, read> query_start_loc: array<u32>;
 @group(0) @binding(6) var<storage, read> seq_lens: array<u32>;
 @group(0) @binding(7) var<storage, read_write> output: array<f32>;
 ${commonCode(variant)}
-var<workgroup> query: array<f32, ${numOutputs * TILE}>;
+var<workgroup> query: array<${vectors === undefined ? `f32, ${numOutputs * TILE}` : `vec4<f32>, ${(numOutputs * TILE) / 4}`}>;
 /** Of the tile's keys: where each lies in the cache, in rows, and its part of the softmax. */
 var<workgroup> rows: array<u32, TILE>;
 var<workgroup> weights: array<f32, TILE>;
 var<workgroup> partial: array<f32, TILE>;
-${KV_FORMATS[dtypes[0]].readCode('key')}${KV_FORMATS[dtypes[1]].readCode('value')}${hasSoftCap ? TANH_CODE : ''}
+${(vectors ?? KV_FORMATS[dtypes[0]]).readCode('key')}${KV_FORMATS[dtypes[1]].readCode('value')}${hasSoftCap ? TANH_CODE : ''}
+${vectors === undefined ? DOT_OF_ELEMENTS : DOT_OF_VECTORS}
 fn score_of(row: u32) -> f32 {
-  var dot = 0.0;
-  for (var d = 0u; d < head_dim(); d++) { dot = fma(query[d], key_at(row, d), dot); }
-  let score = dot * p.scale;
+  let score = dot_of(row) * p.scale;
   return ${hasSoftCap ? 'p.soft_cap * tanh_safe(score / p.soft_cap)' : 'score'};
 }
 
@@ -145,7 +145,7 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
   let kv_head = head / (p.heads / p.kv_heads);
   let seen = seen_by(token);
   let row_start = (token * p.heads + head) * head_dim();
-  for (var d = lane; d < head_dim(); d += TILE) { query[d] = q[p.q_start + row_start + d]; }
+  load_query(row_start, lane);
   workgroupBarrier();
 ${isSplit ? '  let first = id.z * SECTION;\n  let past = min(first + SECTION, seen.end);' : '  let first = seen.begin / SECTION * SECTION;\n  let past = seen.end;'}
   var all = Softmax(LOWEST, 0.0, array<f32, ${numOutputs}>());
@@ -187,6 +187,38 @@ ${isSplit ? leavePartial(numOutputs) : '  store(all, row_start, lane, seen.end);
 }
 `;
 }
+
+/** How keys are read four at a time, where they can be. */
+function keyVectors({ dtypes, headDim }: AttentionVariant): KvFormat['vectors'] {
+  return headDim % 32 === 0 ? KV_FORMATS[dtypes[0]].vectors : undefined;
+}
+
+const DOT_OF_ELEMENTS = /* wgsl */ `
+fn load_query(row_start: u32, lane: u32) {
+  for (var d = lane; d < head_dim(); d += TILE) { query[d] = q[p.q_start + row_start + d]; }
+}
+
+fn dot_of(row: u32) -> f32 {
+  var dot = 0.0;
+  for (var d = 0u; d < head_dim(); d++) { dot = fma(query[d], key_at(row, d), dot); }
+  return dot;
+}
+`;
+
+const DOT_OF_VECTORS = /* wgsl */ `
+fn load_query(row_start: u32, lane: u32) {
+  for (var j = lane; j < head_dim() / 4u; j += TILE) {
+    let at = p.q_start + row_start + 4u * j;
+    query[j] = vec4<f32>(q[at], q[at + 1u], q[at + 2u], q[at + 3u]);
+  }
+}
+
+fn dot_of(row: u32) -> f32 {
+  var dot = vec4<f32>(0.0);
+  for (var j = 0u; j < head_dim() / 4u; j++) { dot = fma(query[j], key_vec4(row, j), dot); }
+  return (dot.x + dot.z) + (dot.y + dot.w);
+}
+`;
 
 /** Sections that the row does not see are not read either. */
 function leavePartial(numOutputs: number): string {
