@@ -23,6 +23,7 @@ interface BenchOptions extends ModelOptions {
   readonly chunk: number;
   readonly numerics: 'fast' | 'portable';
   readonly revectorize: 'auto' | 'off';
+  readonly matmulPrecision: 'f32' | 'f16';
   readonly json?: true;
 }
 
@@ -52,6 +53,11 @@ export function addBenchCommand(program: Command): void {
     .addOption(
       new Option('--revectorize <when>', 'whether V8 may use 256-bit SIMD').choices(['auto', 'off']).default('auto'),
     )
+    .addOption(
+      new Option('--matmul-precision <type>', 'what a GPU multiplies prompts in')
+        .choices(['f32', 'f16'])
+        .default('f32'),
+    )
     .option('--json', 'one JSON object a line for each test')
     .addHelpText(
       'after',
@@ -66,10 +72,10 @@ async function bench(options: BenchOptions): Promise<void> {
   const signal = interruptSignal();
   const { report, config } = await openBenchModel(options.model);
   const tests = selectTests(options, maxContextOf(options, config));
-  const { numerics, revectorize, chunk, kvDtype } = options;
+  const { numerics, revectorize, matmulPrecision, chunk, kvDtype } = options;
   const engineOptions = {
     ...toEngineOptions(options),
-    ...{ kvDtype, numerics, revectorize, signal },
+    ...{ kvDtype, numerics, revectorize, matmulPrecision, signal },
     maxPrefillChunk: chunk,
     maxNumBatchedTokens: Math.max(512, chunk, ...options.batch),
   };

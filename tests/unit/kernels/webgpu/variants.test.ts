@@ -151,7 +151,7 @@ describe.skipIf(!hasGpu)(`variants of kernels${gpuSkipNote}`, () => {
   it.each([
     // Queries of two sequences, one with a long past; a window that begins in the middle of a section; a padding sequence.
     ['f32', 32, { numKeys: [300, 1, 0], numQueries: [1, 1, 1] }],
-    ['f16', 40, { numKeys: [130, 257], numQueries: [3, 66], slidingWindow: 100 }],
+    ['f16', 64, { numKeys: [130, 257], numQueries: [3, 66], slidingWindow: 100 }],
     ['q8_0', 32, { numKeys: [64, 65], numQueries: [1, 2], softCap: 5 }],
   ] as const)(
     '%s heads of %i: sections side by side and one after the other give the same bits',
