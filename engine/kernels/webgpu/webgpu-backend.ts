@@ -94,7 +94,9 @@ export class WebGpuBackend implements KernelBackend {
       hardware: isSoftware ? { used: false, reason: `${name} is software` } : { used: true },
       ...found?.features,
     };
-    this.kvPageLayout = `${ops.owner} rows 1 ${fingerprint}`;
+    const { tileProducts } = this.#context.abilities;
+    const products = typeof tileProducts === 'string' ? tileProducts : 'matrices';
+    this.kvPageLayout = `${ops.owner} rows 2 ${products} ${fingerprint}`;
   }
 
   get deviceLoss(): DeviceLostError | undefined {
