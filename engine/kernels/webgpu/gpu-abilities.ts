@@ -1,9 +1,7 @@
-/** What kernels may use of a device, by what it offers, what its self-tests said, and what the caller switched off. */
+/** What kernels may use of a device. `find-abilities.ts` finds it out. */
 import type { FeatureState } from '../kernel-backend.ts';
-import type { GpuDevice } from './gpu-device.ts';
-import { checkSubgroups, type ShuffleSpan } from './lane-sums.ts';
-import { fitsMatrixUnit, type MatrixUnit } from './ops/matmul-matrix-code.ts';
-import { testTileProducts } from './tile-products-test.ts';
+import type { ShuffleSpan } from './lane-sums.ts';
+import type { MatrixUnit } from './ops/matmul-matrix-code.ts';
 
 /** Tokens from which a matmul is computed in tiles of 64 by 64; for fewer, most of a tile would be thrown away. */
 const MIN_TOKENS_OF_TILE = 24;
@@ -55,58 +53,3 @@ export const PLAIN_ABILITIES: GpuAbilities = {
   maxWorkgroupsToSplit: MAX_WORKGROUPS_TO_SPLIT,
   tileProducts: 'f32',
 };
-
-/** Runs the self-tests of what may be used. */
-export async function findAbilities(gpu: GpuDevice, options: AbilityOptions = {}): Promise<FoundAbilities> {
-  const subgroups =
-    options.subgroups === 'off'
-      ? ({ span: 0, state: { used: false, reason: "the option subgroups is 'off'" } } as const)
-      : await checkSubgroups(gpu);
-  const products = await findTileProducts(gpu, options);
-  return {
-    abilities: {
-      tileProducts: products.tileProducts,
-      shuffleSpan: subgroups.span,
-      minTokensOfTile: options.minTokensOfTile ?? MIN_TOKENS_OF_TILE,
-      sectionSize: options.sectionSize ?? SECTION_SIZE,
-      maxWorkgroupsToSplit: options.maxWorkgroupsToSplit ?? MAX_WORKGROUPS_TO_SPLIT,
-    },
-    features: { subgroups: subgroups.state, ...products.features },
-  };
-}
-
-async function findTileProducts(
-  gpu: GpuDevice,
-  { matmulPrecision = 'f32' }: AbilityOptions,
-): Promise<Pick<GpuAbilities, 'tileProducts'> & Pick<FoundAbilities, 'features'>> {
-  const no = (reason: string): FeatureState => ({ used: false, reason });
-  if (matmulPrecision === 'f32') {
-    return { tileProducts: 'f32', features: { f16Matmul: no("the option matmulPrecision is 'f32'") } };
-  }
-  if (!gpu.features.has('shader-f16')) {
-    return { tileProducts: 'f32', features: { f16Matmul: no('the device computes no f16') } };
-  }
-  const unit = findMatrixUnit(gpu);
-  const problem = typeof unit === 'string' ? unit : await testTileProducts(gpu, unit);
-  if (typeof unit !== 'string' && problem === undefined) {
-    return { tileProducts: unit, features: { f16Matmul: { used: true }, subgroupMatrices: { used: true } } };
-  }
-  const subgroupMatrices = no(problem!);
-  const vectorProblem = await testTileProducts(gpu, 'f16');
-  if (vectorProblem !== undefined)
-    return { tileProducts: 'f32', features: { f16Matmul: no(vectorProblem), subgroupMatrices } };
-  return { tileProducts: 'f16', features: { f16Matmul: { used: true }, subgroupMatrices } };
-}
-
-/** @returns the largest unit that the kernel can be built of, or why there is none */
-function findMatrixUnit({ adapter, features, limits }: GpuDevice): MatrixUnit | string {
-  if (!features.has('chromium-experimental-subgroup-matrix')) return 'the device has no matrix units';
-  const { minSubgroupSize, maxSubgroupSize, matrixConfigs } = adapter;
-  if (minSubgroupSize !== maxSubgroupSize) return `subgroups have ${minSubgroupSize} to ${maxSubgroupSize} threads`;
-  const units = matrixConfigs
-    .filter(({ componentType, resultComponentType }) => componentType === 'f16' && resultComponentType === 'f32')
-    .map(({ M, N, K }) => ({ M, N, K, subgroupSize: minSubgroupSize }))
-    .filter((unit) => fitsMatrixUnit(unit, limits.maxComputeWorkgroupStorageSize))
-    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K);
-  return units[0] ?? 'no matrix unit multiplies f16 to f32 in a size that fits';
-}
