@@ -14,6 +14,7 @@ function setImmediate(callback: () => void): void {
 const process = {
   env: {} as Readonly<Record<string, string | undefined>>,
   platform: 'browser',
+  execArgv: [] as readonly string[],
   emitWarning: (message: string): void => console.warn(message),
 };
 
