@@ -74,22 +74,26 @@ describe.each(backends)('a worker that is killed (%s)', (backend) => {
 
   it('while it samples from whole rows: those requests fail, others of the step do not, and the pool heals', async () => {
     harness = await EngineHarness.load(path(), { backend, numThreads: 2, maxModelLen: 64, blockSize: 4 });
-    harness.onSampleRows = () => {
-      harness.onSampleRows = undefined;
-      for (const worker of harness.workers) void worker.terminate();
-    };
     const wholeRow = { ...OPTIONS, temperature: 0.5, typical_p: 0.5, seed: 1 };
-    const settled = await Promise.allSettled(
-      PROMPTS.map((prompt, i) => harness.engine.generate(prompt, i % 2 === 0 ? wholeRow : OPTIONS).result),
-    );
-    for (const [i, outcome] of settled.entries()) {
-      if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(alone.get(backend)![i]);
-      else expect(outcome.reason).toBeInstanceOf(WorkerCrashedError);
+    // A task may be done before its thread dies. The threads then die in the next step, and with it all requests: again.
+    let numSurvivors = 0;
+    for (let attempt = 0; attempt < 10 && numSurvivors < 3; attempt++) {
+      harness.onSampleRows = () => {
+        harness.onSampleRows = undefined;
+        for (const worker of harness.workers) void worker.terminate();
+      };
+      const settled = await Promise.allSettled(
+        PROMPTS.map((prompt, i) => harness.engine.generate(prompt, i % 2 === 0 ? wholeRow : OPTIONS).result),
+      );
+      for (const [i, outcome] of settled.entries()) {
+        if (outcome.status === 'fulfilled') expect(outcome.value.text).toBe(alone.get(backend)![i]);
+        else expect(outcome.reason).toBeInstanceOf(WorkerCrashedError);
+      }
+      expect(harness.findLeak()).toBeUndefined();
+      await expectHealthy(backend);
+      numSurvivors = settled.filter(({ status }) => status === 'fulfilled').length;
     }
-    // A task may have been done before its thread died.
-    expect(settled.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThanOrEqual(3);
-    expect(harness.findLeak()).toBeUndefined();
-    await expectHealthy(backend);
+    expect(numSurvivors).toBeGreaterThanOrEqual(3);
     const again = () => harness.engine.generate(PROMPTS[0]!, wholeRow).result;
     expect((await again()).text).toBe((await again()).text);
   });
