@@ -1,6 +1,8 @@
 /** How much memory a model takes when it runs: computed from its hyperparameters, before anything is allocated. */
 import { bytesPerKvBlock, type KvDType } from '../kvcache/kv-cache-storage.ts';
 import type { ModelConfig } from '../model/model-config.ts';
+import { outlineModelMemory } from '../runner/model-memory.ts';
+import { byteLengthOf } from '../tensor/storage.ts';
 
 export interface MemoryEstimateOptions {
   /** Tokens that one sequence may reach. */
@@ -27,42 +29,27 @@ export interface MemoryEstimate {
   readonly total: number;
 }
 
-/** Backends that repack weights may take somewhat more. `model-memory.ts` allocates what is counted here.
+/** Backends that repack weights may take somewhat more.
  * @param weights  bytes of all tensors as stored */
 export function estimateMemory(config: ModelConfig, weights: number, options: MemoryEstimateOptions): MemoryEstimate {
   const { contextLength, kvDtype, numSeqs = 1, blockSize = 16, maxNumBatchedTokens = 512 } = options;
   const { numLayers, numKvHeads, headDim } = config;
   const blockBytes = bytesPerKvBlock({ dtype: kvDtype, numLayers, numKvHeads, blockSize, headDim });
   // One block is nobody's: padding points to it.
-  const kvCache = (Math.ceil(contextLength / blockSize) * numSeqs + 1) * blockBytes;
-  const scratch = scratchBytes(config, { contextLength, numSeqs, blockSize, maxNumBatchedTokens });
+  const numBlocks = Math.ceil(contextLength / blockSize) * numSeqs + 1;
+  const outline = outlineModelMemory(config, {
+    ...{ maxModelLen: contextLength, blockSize, numBlocks, kvDtype, maxNumBatchedTokens },
+    ...{ maxNumSeqs: numSeqs, maxLogitRows: numSeqs },
+  });
+  const scratch = outline.scratch.reduce((sum, { dtype, shape }) => sum + byteLengthOf(dtype, shape), 0);
   return {
     contextLength,
     kvDtype,
     numSeqs,
     weights,
-    kvCache,
+    kvCache: numBlocks * blockBytes,
     kvCachePerToken: blockBytes / blockSize,
     scratch,
-    total: weights + kvCache + scratch,
+    total: weights + numBlocks * blockBytes + scratch,
   };
-}
-
-type StepSizes = Required<Omit<MemoryEstimateOptions, 'kvDtype'>>;
-
-/** Elements of 4 bytes: f32 or i32. */
-function scratchBytes(
-  config: ModelConfig,
-  { contextLength, numSeqs, blockSize, maxNumBatchedTokens }: StepSizes,
-): number {
-  const { hiddenSize, intermediateSize, vocabSize, numHeads, numKvHeads, headDim, rotary } = config;
-  // Residual stream, normed and final states; queries, attention, keys, values; gate, up; a log-probability.
-  const perToken = 3 * hiddenSize + 2 * (numHeads + numKvHeads) * headDim + 2 * intermediateSize + 1;
-  const perLogitRow = hiddenSize + vocabSize;
-  const rotaryTable = contextLength * rotary.numRotaryDims;
-  const inputsPerToken = 6; // token id, position, slot; a scored row, its token; a row of hidden states
-  const inputsPerSeq = 1 + 1 + 2 + Math.ceil(contextLength / blockSize) + 1; // start, length, a copy, its blocks, logit row
-  const elements =
-    maxNumBatchedTokens * (perToken + inputsPerToken) + numSeqs * (perLogitRow + inputsPerSeq) + 1 + rotaryTable;
-  return elements * 4;
 }
