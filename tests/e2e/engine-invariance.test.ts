@@ -127,6 +127,10 @@ describe('every request gets, bit for bit, what it gets alone', () => {
       }),
       { numRuns: shareOfRuns(0.15), endOnFailure: true, examples: [[CROWD]] },
     );
+    // On a busy machine requests may arrive so late that none is in another's way.
+    for (let i = 0; i < 20 && harness.engine.stats().numPreemptions === 0; i++) {
+      await expectAsAlone(alone, CROWD, await runScenario(harness, CROWD));
+    }
     tally.add(harness);
     tally.check();
     expect(await harness.close()).toBeUndefined();
