@@ -33,6 +33,12 @@ export class FunctionBuilder {
     return new Local(type, this.#paramTypes.length - 1);
   }
 
+  /** Parameters of type i32 by name, in this order. */
+  params<Name extends string>(...names: readonly Name[]): Readonly<Record<Name, Local<'i32'>>> {
+    const entries = names.map((name) => [name, this.param('i32')] as const);
+    return Object.fromEntries(entries) as Record<Name, Local<'i32'>>;
+  }
+
   /** Starts as zero. */
   local<T extends ValueType>(type: T): Local<T> {
     this.#localTypes.push(type);

@@ -36,16 +36,11 @@ const VECTORS_PER_STRIP = STRIP / 4;
  * to hide the latency of an addition. */
 export const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
 
-/** Parameters by name, in order, as i32. */
-function params<Name extends string>(fn: FunctionBuilder, names: readonly Name[]): Readonly<Record<Name, I>> {
-  return Object.fromEntries(names.map((name) => [name, fn.param('i32')])) as Record<Name, I>;
-}
-
 /** (records, strips, scores, headDim, from, to, scale f32) -> (): scores of keys `from` to `to` - 1 of the step, at least
  * one, filled up to whole strips. */
 export function attentionScores(numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_scores_${numQueries}`);
-  const p = params(fn, ['records', 'strips', 'scores', 'headDim', 'from', 'to']);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to');
   const scale = fn.param('f32');
   fn.emit(...scoreKeys(newTile(fn, numQueries, features), p, { ...stripRange(fn, p), scale }));
   return fn;
@@ -55,7 +50,7 @@ export function attentionScores(numQueries: number, features: Features): Functio
  * of the step, and all records and accumulators what they are after those keys but for the weighted values. */
 export function attentionSoftmax(numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_softmax_${numQueries}`);
-  const p = params(fn, ['records', 'scores', 'headDim', 'from', 'to', 'isCapped']);
+  const p = fn.params('records', 'scores', 'headDim', 'from', 'to', 'isCapped');
   const softCap = fn.param('f32');
   const range = stripRange(fn, p);
   const numStrips = fn.local('i32');
@@ -74,7 +69,7 @@ export function attentionSoftmax(numQueries: number, features: Features): Functi
  * the step, at least one. `valueBytes`: from one key's values to the next's. */
 export function attentionValues(numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_values_${numQueries}`);
-  const p = params(fn, ['records', 'strips', 'scores', 'headDim', 'valueBytes', 'from', 'to']);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'valueBytes', 'from', 'to');
   fn.emit(...addValues(newTile(fn, numQueries, features), p));
   return fn;
 }

@@ -17,7 +17,7 @@ type V = Local<'v128'>;
 /** (x, weight, bias, out, count, inverseCount f32, eps f32) -> (). `out` may be `x`. */
 export function layerNorm(features: Features): FunctionBuilder {
   const fn = new FunctionBuilder('layer_norm');
-  const [x, weight, bias, out, count] = Array.from({ length: 5 }, () => fn.param('i32')) as [I, I, I, I, I];
+  const { x, weight, bias, out, count } = fn.params('x', 'weight', 'bias', 'out', 'count');
   const [inverseCount, eps] = [fn.param('f32'), fn.param('f32')];
   const [row, rounds] = fn.locals('i32', 2) as [I, I];
   const [mean, offset, rest, restOfSquares, difference, scale] = fn.locals('f32', 6) as F32Locals;

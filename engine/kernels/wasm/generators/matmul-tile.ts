@@ -79,14 +79,14 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   const { tokens, groups } = shape;
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
-  const [weights, xStart, out, outStride, numRecords, numTiles] = Array.from({ length: 6 }, () => fn.param('i32')) as [
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-  ];
+  const { weights, xStart, out, outStride, numRecords, numTiles } = fn.params(
+    'weights',
+    'xStart',
+    'out',
+    'outStride',
+    'numRecords',
+    'numTiles',
+  );
   const x = fn.local('i32');
   const secondGroup = fn.local('i32');
   const row = fn.local('i32');

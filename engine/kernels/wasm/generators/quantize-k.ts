@@ -18,14 +18,14 @@ const MAX_LEVEL = 127;
 /** For K32: sums of 32 levels, negated. For K16: sums of 16 levels, times -16. */
 export function quantizeToK(subBlockK: 16 | 32): FunctionBuilder {
   const fn = new FunctionBuilder(`quantize_k${subBlockK}`);
-  const [x, levels, scale, recordBytes, numBlocks, sums] = Array.from({ length: 6 }, () => fn.param('i32')) as [
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-    Local<'i32'>,
-  ];
+  const { x, levels, scale, recordBytes, numBlocks, sums } = fn.params(
+    'x',
+    'levels',
+    'scale',
+    'recordBytes',
+    'numBlocks',
+    'sums',
+  );
   const max = fn.local('f32');
   const inverse = fn.local('v128');
   const sixteens = fn.locals('v128', BLOCK_K / 16);

@@ -8,13 +8,12 @@ import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { STRIP } from './attention-scratch.ts';
 import { narrowFloats } from './half-floats.ts';
 
-type I = Local<'i32'>;
 type V = Local<'v128'>;
 
 /** (source, target, headDim) -> (). */
 export function storeLaneF32(): FunctionBuilder {
   const fn = new FunctionBuilder('store_lane_f32');
-  const [source, target, count] = params(fn, 3) as [I, I, I];
+  const { source, target, count } = fn.params('source', 'target', 'count');
   const copy = f32.store(target, f32.load(source));
   fn.emit(countDown(count, copy, advance(source, 4), advance(target, 4 * STRIP)));
   return fn;
@@ -23,7 +22,7 @@ export function storeLaneF32(): FunctionBuilder {
 /** (source, target, headDim) -> (). */
 export function storeLaneF16(): FunctionBuilder {
   const fn = new FunctionBuilder('store_lane_f16');
-  const [source, target, count] = params(fn, 3) as [I, I, I];
+  const { source, target, count } = fn.params('source', 'target', 'count');
   const rounds = fn.local('i32');
   const four = fn.local('v128');
   const store = (lane: number) => i32.store16(target, i32x4.extractLane(four, lane), lane * 2 * STRIP);
@@ -53,7 +52,7 @@ export function storeLaneF16(): FunctionBuilder {
 /** (source, target, headDim) -> (). */
 export function storeRowF16(): FunctionBuilder {
   const fn = new FunctionBuilder('store_row_f16');
-  const [source, target, count] = params(fn, 3) as [I, I, I];
+  const { source, target, count } = fn.params('source', 'target', 'count');
   const rounds = fn.local('i32');
   const pair = fn.locals('v128', 2) as [V, V];
   fn.emit(
@@ -82,7 +81,7 @@ export function storeRowF16(): FunctionBuilder {
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the lane's places in the strip's first block. */
 export function storeLaneQ8(): FunctionBuilder {
   const fn = new FunctionBuilder('store_lane_q8_0');
-  const [source, scale, levels, numBlocks] = params(fn, 4) as [I, I, I, I];
+  const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, scale);
   const blockBytes = 34 * STRIP;
   fn.emit(
@@ -103,7 +102,7 @@ export function storeLaneQ8(): FunctionBuilder {
 /** (source, target, numBlocks) -> (): blocks of a scale and 32 levels. */
 export function storeRowQ8(): FunctionBuilder {
   const fn = new FunctionBuilder('store_row_q8_0');
-  const [source, target, numBlocks] = params(fn, 3) as [I, I, I];
+  const { source, target, numBlocks } = fn.params('source', 'target', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, target);
   const bytes = (first: number): V128 =>
     i8x16.narrowI16x8S(
@@ -158,8 +157,4 @@ function blockQuantizer(fn: FunctionBuilder, source: I32, scaleAt: I32) {
 function roundHalfAway(x: V128, whole: V128): V128 {
   const fraction = f32x4.sub(x, whole);
   return f32x4.add(whole, f32x4.trunc(f32x4.add(fraction, fraction)));
-}
-
-function params(fn: FunctionBuilder, count: number): I[] {
-  return Array.from({ length: count }, () => fn.param('i32'));
 }

@@ -15,7 +15,14 @@ type V = Local<'v128'>;
 /** (source, target, headDim, count, sourceBytes, targetBytes) -> (): `count` rows, the given bytes apart. */
 export function widenRows(format: RowFormat): FunctionBuilder {
   const fn = new FunctionBuilder(`widen_rows_${format.dtype}`);
-  const [source, target, headDim, count, sourceBytes, targetBytes] = params(fn, 6) as [I, I, I, I, I, I];
+  const { source, target, headDim, count, sourceBytes, targetBytes } = fn.params(
+    'source',
+    'target',
+    'headDim',
+    'count',
+    'sourceBytes',
+    'targetBytes',
+  );
   const [row, at, rounds] = fn.locals('i32', 3) as [I, I, I];
   const scale = fn.local('v128');
   const four = fn.locals('v128', STRIP / 4);
@@ -74,7 +81,7 @@ const QUARTERS = [0, 1, 2, 3];
 /** (source, target, headDim) -> (): a strip of keys, [D][16] f16. */
 export function widenStripF16(): FunctionBuilder {
   const fn = new FunctionBuilder('widen_strip_f16');
-  const [source, target, headDim] = params(fn, 3) as [I, I, I];
+  const { source, target, headDim } = fn.params('source', 'target', 'headDim');
   const four = fn.locals('v128', 4);
   fn.emit(
     countDown(
@@ -92,7 +99,7 @@ export function widenStripF16(): FunctionBuilder {
 /** (source, target, headDim) -> (): a strip of keys whose every 32 features are 16 f16 scales, then [32][16] levels. */
 export function widenStripQ8(): FunctionBuilder {
   const fn = new FunctionBuilder('widen_strip_q8_0');
-  const [source, target, headDim] = params(fn, 3) as [I, I, I];
+  const { source, target, headDim } = fn.params('source', 'target', 'headDim');
   const [blocks, rounds] = fn.locals('i32', 2) as [I, I];
   const scales = fn.locals('v128', 4);
   const pairs = fn.locals('v128', 2);
@@ -119,8 +126,4 @@ export function widenStripQ8(): FunctionBuilder {
     ),
   );
   return fn;
-}
-
-function params(fn: FunctionBuilder, count: number): I[] {
-  return Array.from({ length: count }, () => fn.param('i32'));
 }
