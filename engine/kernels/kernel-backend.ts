@@ -57,6 +57,12 @@ export interface KernelBackend extends KernelOps {
   /** `true`, or a sentence saying why this backend cannot run the op on these arguments. */
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string;
 
+  /** Runs ops, of which a backend may remember what it made of them. Absent where there is nothing to remember.
+   * @param program  whose ops they are
+   * @param size  with the program, says which ops on which tensors: calls with equal ones differ in nothing but what lies in
+   *   the tensors */
+  repeat?(program: object, size: string, ops: () => void): void;
+
   /** Told all that a model will ask for, before it asks for anything. Only for a backend whose memory comes in several
    * pieces. Without it everything goes to the first piece.
    * @throws OutOfMemoryError when it can never fit */

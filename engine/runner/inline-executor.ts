@@ -30,9 +30,12 @@ export class InlineExecutor implements Executor {
   }
 
   async execute(batch: ForwardBatch): Promise<StepResult> {
-    uploadBatch(this.#backend, this.#model.memory, batch);
-    runStep(this.#backend, this.#model, stepSizeOf(batch));
-    return downloadResult(this.#backend, this.#model.memory, batch);
+    const [backend, model, size] = [this.#backend, this.#model, stepSizeOf(batch)];
+    uploadBatch(backend, model.memory, batch);
+    const ops = (): void => runStep(backend, model, size);
+    if (backend.repeat === undefined) ops();
+    else backend.repeat(model, JSON.stringify(size), ops);
+    return downloadResult(backend, model.memory, batch);
   }
 
   async close(): Promise<void> {}

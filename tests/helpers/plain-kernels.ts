@@ -94,8 +94,8 @@ export class PlainTarget implements OpTarget {
     return { buffer: memory.buffer, dims, start: 0 };
   }
 
-  ints(tensor: Tensor): Int32Array {
-    return intsOf(tensor);
+  look(tensors: readonly Tensor[], find: (...ints: Int32Array[]) => readonly number[]): readonly number[] {
+    return find(...tensors.map(intsOf));
   }
 }
 

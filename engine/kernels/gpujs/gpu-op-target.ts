@@ -5,7 +5,7 @@ import { numElements } from '../../tensor/shape.ts';
 import { bytesPerRow } from '../../tensor/storage.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { GpuSlice } from '../webgpu/gpu-kernel.ts';
-import type { OpContext } from '../webgpu/op-context.ts';
+import { look, type OpContext } from '../webgpu/op-context.ts';
 import { bindVector, weightParts } from '../webgpu/weight-views.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
 import { isScalar, type KernelSource, type Parameter, parametersOf } from './kernel-source.ts';
@@ -83,8 +83,8 @@ export class GpuOpTarget implements OpTarget {
     return { buffer: this.#context.scratch.take(this.#context.memory, name, numElements(dims)), dims, start: 0 };
   }
 
-  ints(tensor: Tensor): Int32Array {
-    return this.#context.memory.intsOf(tensor);
+  look(tensors: readonly Tensor[], find: (...ints: Int32Array[]) => readonly number[]): readonly number[] {
+    return look(this.#context, tensors, find);
   }
 
   #parametersOf(source: KernelSource): readonly Parameter[] {

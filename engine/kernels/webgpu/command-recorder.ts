@@ -14,6 +14,7 @@ import type { GpuDevice } from './gpu-device.ts';
 import type { GpuDispatch, GpuKernel, GpuSlice } from './gpu-kernel.ts';
 import { type CompiledKernel, PipelineCache } from './pipeline-cache.ts';
 import { StagingBuffers } from './staging-buffers.ts';
+import { type Finding, StepTape, type TapedDispatch, TapeShelf } from './step-tape.ts';
 
 /** Room for the params of some thousand dispatches; a longer recording is submitted in pieces. */
 const UNIFORM_BYTES = 512 * 1024;
@@ -47,6 +48,9 @@ export class CommandRecorder {
   #current: CompiledKernel | undefined;
   /** Where the params of a dispatch begin, as the pass takes it. */
   readonly #offset = [0];
+  readonly #tapes = new TapeShelf();
+  /** What is being recorded to be played again. */
+  #tape: StepTape | undefined;
 
   constructor(gpu: GpuDevice) {
     this.#gpu = gpu;
@@ -77,20 +81,46 @@ export class CommandRecorder {
     const pipeline = this.#pipelines.pipelineOf(kernel);
     const slices = this.#withoutConflicts(pipeline, storage);
     const bindGroup = this.#pipelines.bindGroupOf(pipeline, slices, paramsBytes, this.#numDispatches);
-    const pass = this.#openPass();
-    if (this.#current !== pipeline) pass.setPipeline(pipeline.pipeline);
-    this.#current = pipeline;
-    if (params === undefined) {
-      pass.setBindGroup(0, bindGroup);
-    } else {
+    const paramsAt = params === undefined ? -1 : this.#paramsEnd;
+    if (params !== undefined) {
       for (let i = 0; i < params.length; i++) this.#params[this.#paramsEnd / 4 + i] = params[i]!;
-      this.#offset[0] = this.#paramsEnd;
-      pass.setBindGroup(0, bindGroup, this.#offset);
       this.#paramsEnd += paramsBytes;
     }
-    pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
-    this.#numDispatches++;
-    this.#counts.dispatches++;
+    const dispatch = { kernel: pipeline, bindGroup, paramsAt, workgroups };
+    this.#encode(dispatch);
+    this.#tape?.dispatches.push(dispatch);
+  }
+
+  /** Runs ops, or plays what they recorded the last time.
+   * @param program  whose ops they are
+   * @param size  with the program, says which ops on which tensors; only what lies in the tensors may differ */
+  repeat(program: object, size: string, ops: () => void): void {
+    this.#gpu.expectAlive();
+    this.flush();
+    const known = this.#tapes.find(program, size);
+    if (known?.stillHolds()) {
+      this.#play(known);
+      return;
+    }
+    const tape = new StepTape();
+    this.#tape = tape;
+    try {
+      ops();
+      // Gone where more than dispatches was recorded, or more than fits into one submission.
+      if (this.#tape !== tape) return;
+      tape.params = this.#params.slice(0, this.#paramsEnd / 4);
+      this.#tapes.put(program, size, tape);
+    } finally {
+      this.#tape = undefined;
+    }
+  }
+
+  /** What ops see of integers in tensors, they must see through here: a step that is repeated looks again.
+   * @returns what `look` finds; all that dispatches depend on must be in it */
+  look(look: () => Finding): Finding {
+    const finding = look();
+    this.#tape?.addLook(look, finding);
+    return finding;
   }
 
   /** A buffer for the next few commands. */
@@ -106,6 +136,7 @@ export class CommandRecorder {
   copy(source: GpuSlice, target: GPUBuffer, targetOffset: number): void {
     this.#gpu.expectAlive();
     if (source.byteLength === 0) return;
+    this.#tape = undefined;
     this.#openEncoder().copyBufferToBuffer(source.buffer, source.byteOffset, target, targetOffset, source.byteLength);
   }
 
@@ -113,6 +144,7 @@ export class CommandRecorder {
   write(target: GPUBuffer, byteOffset: number, bytes: Uint8Array): void {
     this.#gpu.expectAlive();
     this.flush();
+    this.#tape = undefined;
     const { buffer, byteOffset: sourceOffset, byteLength } = bytes;
     this.#gpu.check('an upload', () => {
       this.#gpu.device.queue.writeBuffer(target, byteOffset, buffer as ArrayBuffer, sourceOffset, byteLength);
@@ -126,6 +158,7 @@ export class CommandRecorder {
     this.#pass?.end();
     this.#pass = undefined;
     this.#encoder = undefined;
+    this.#tape = undefined;
     this.#counts.submissions++;
     const { queue } = this.#gpu.device;
     this.#gpu.check('the commands of a step', () => {
@@ -168,6 +201,7 @@ export class CommandRecorder {
   forget(buffer: GPUBuffer): void {
     this.flush();
     this.#pipelines.forget(buffer);
+    this.#tapes.clear();
   }
 
   close(): void {
@@ -177,6 +211,24 @@ export class CommandRecorder {
     for (const buffer of [...this.#temporaries.splice(0), ...this.#oldTemporaries.splice(0)]) buffer.destroy();
     this.#staging.close();
     this.#uniforms.destroy();
+  }
+
+  #play(tape: StepTape): void {
+    this.#params.set(tape.params);
+    this.#paramsEnd = tape.params.byteLength;
+    for (const dispatch of tape.dispatches) this.#encode(dispatch);
+  }
+
+  #encode({ kernel, bindGroup, paramsAt, workgroups }: TapedDispatch): void {
+    const pass = this.#openPass();
+    if (this.#current !== kernel) pass.setPipeline(kernel.pipeline);
+    this.#current = kernel;
+    this.#offset[0] = paramsAt;
+    if (paramsAt < 0) pass.setBindGroup(0, bindGroup);
+    else pass.setBindGroup(0, bindGroup, this.#offset);
+    pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
+    this.#numDispatches++;
+    this.#counts.dispatches++;
   }
 
   #roundUp(byteLength: number): number {

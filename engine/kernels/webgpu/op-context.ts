@@ -1,9 +1,11 @@
 /** What an op needs to become dispatches: memory, a recorder, and kernels that are made once per variant. */
+import type { Tensor } from '../../tensor/tensor.ts';
 import type { CommandRecorder } from './command-recorder.ts';
 import type { GpuAbilities } from './gpu-abilities.ts';
 import type { GpuKernel } from './gpu-kernel.ts';
 import type { GpuMemory } from './gpu-memory.ts';
 import type { ScratchBuffers } from './scratch-buffers.ts';
+import type { Finding } from './step-tape.ts';
 
 /** Kernels by label. The code of a variant is put together the first time that it is asked for. */
 export class KernelLibrary {
@@ -27,6 +29,27 @@ export interface OpContext {
   readonly abilities: GpuAbilities;
   /** Memory that a workgroup may have, in bytes. */
   readonly workgroupBytes: number;
+}
+
+/** How an op looks at integers in tensors: to refuse bad ones, and to see how much there is to do. A step that is repeated
+ * looks again (`step-tape.ts`).
+ * @returns what `find` says; nothing else of what it saw may reach a dispatch */
+export function look(
+  { memory, recorder }: OpContext,
+  tensors: readonly Tensor[],
+  find: (...ints: Int32Array[]) => Finding,
+): Finding {
+  return recorder.look(() => find(...tensors.map((tensor) => memory.intsOf(tensor))));
+}
+
+const NOTHING: Finding = [];
+
+/** A look that finds nothing but bad integers. */
+export function checkInts(context: OpContext, tensor: Tensor, check: (ints: Int32Array) => void): void {
+  look(context, [tensor], (ints) => {
+    check(ints);
+    return NOTHING;
+  });
 }
 
 /** The params struct of a dispatch: whole numbers first, then floats, 4 bytes each. */

@@ -140,6 +140,11 @@ export class WebGpuBackend implements KernelBackend {
     this.#ops.run(this.#context, op, args);
   }
 
+  repeat(program: object, size: string, ops: () => void): void {
+    this.#expectOpen();
+    this.#recorder.repeat(program, size, ops);
+  }
+
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
     return this.#ops.supports(op, args);
   }

@@ -8,12 +8,12 @@ import { COPY_BLOCK } from '../kernels/copy-blocks.ts';
 import { WRITE_KV } from '../kernels/write-kv.ts';
 import type { ArrayView } from '../launch.ts';
 import { MAX_DIVIDEND } from '../limits.ts';
-import type { OpTarget } from './op-target.ts';
+import { checkInts, type OpTarget } from './op-target.ts';
 
 export function writeKv(target: OpTarget, { k, v, keyCache, valueCache, slotMapping }: WriteKvArgs): void {
   const [numTokens, numKvHeads, headDim] = k.shape as [number, number, number];
   const [numBlocks, , blockSize] = keyCache.shape as [number, number, number, number];
-  checkSlots(target.ints(slotMapping), numBlocks * blockSize);
+  checkInts(target, slotMapping, (ints) => checkSlots(ints, numBlocks * blockSize));
   for (const [values, cache] of [
     [k, keyCache],
     [v, valueCache],
@@ -34,7 +34,7 @@ export function writeKv(target: OpTarget, { k, v, keyCache, valueCache, slotMapp
 export function copyBlocks(target: OpTarget, { keyCache, valueCache, copies }: CopyBlocksArgs): void {
   const [numBlocks, numKvHeads, blockSize, headDim] = keyCache.shape as [number, number, number, number];
   const [numCopies] = copies.shape as [number, number];
-  checkIndices('copyBlocks copies', target.ints(copies), numBlocks);
+  checkInts(target, copies, (ints) => checkIndices('copyBlocks copies', ints, numBlocks));
   for (const cache of [keyCache, valueCache]) {
     const view = cacheView(target, cache);
     for (let copy = 0; copy < numCopies; copy++) {

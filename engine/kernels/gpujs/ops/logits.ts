@@ -3,12 +3,12 @@ import { checkIndices } from '../../check-indices.ts';
 import type { TokenLogprobsArgs, TopLogitsArgs } from '../../ops.ts';
 import { SOFTMAX_PARTS, TOKEN_LOGPROBS } from '../kernels/token-logprobs.ts';
 import { BEST_OF_PART, BEST_OF_PARTS } from '../kernels/top-logits.ts';
-import type { OpTarget } from './op-target.ts';
+import { checkInts, type OpTarget } from './op-target.ts';
 import { rowParts } from './row-parts.ts';
 
 export function tokenLogprobs(target: OpTarget, { logits, tokenIds, out }: TokenLogprobsArgs): void {
   const [numRows, vocabSize] = logits.shape as [number, number];
-  checkIndices('tokenLogprobs tokenIds', target.ints(tokenIds), vocabSize);
+  checkInts(target, tokenIds, (ints) => checkIndices('tokenLogprobs tokenIds', ints, vocabSize));
   const { numParts, partWidth } = rowParts(vocabSize);
   const logitsView = target.view(logits, [numRows, vocabSize]);
   const parts = target.scratch('parts', [numRows, numParts, 2]);

@@ -24,6 +24,14 @@ export interface LoadedWeight {
   readonly parts: readonly WeightRows[];
 }
 
+/** A look that finds nothing but bad integers. */
+export function checkInts(target: OpTarget, tensor: Tensor, check: (ints: Int32Array) => void): void {
+  target.look([tensor], (ints) => {
+    check(ints);
+    return [];
+  });
+}
+
 export interface OpTarget {
   /** The most f32s that an op should have in one scratch array, where it has the choice. */
   readonly maxScratchElements: number;
@@ -37,6 +45,8 @@ export interface OpTarget {
   vector(tensor: Tensor): ArrayView;
   /** Room for what one kernel leaves to the next. Holds until the next op asks for the same name. */
   scratch(name: string, dims: readonly number[]): ArrayView;
-  /** What was uploaded into an i32 tensor. */
-  ints(tensor: Tensor): Int32Array;
+  /** How an op looks at what was uploaded into i32 tensors: to refuse bad indices, and to see how much there is to do. A
+   * step that is repeated looks again.
+   * @returns what `find` says; nothing else of what it saw may reach a launch */
+  look(tensors: readonly Tensor[], find: (...ints: Int32Array[]) => readonly number[]): readonly number[];
 }

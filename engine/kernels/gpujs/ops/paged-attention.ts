@@ -7,27 +7,29 @@ import type { ArrayView } from '../launch.ts';
 import { cacheView, kvDtype } from './kv-cache.ts';
 import type { OpTarget } from './op-target.ts';
 
+/** There are scores for so many keys more than any row sees, at most: a step whose sequences have grown by a token is then
+ * the same launches as the step before. */
+const KEY_STEP = 64;
+
 export function pagedAttention(target: OpTarget, args: PagedAttentionArgs): void {
   const { q, keyCache, valueCache, blockTables, queryStartLoc, seqLens, scale, slidingWindow, softCap, out } = args;
   const [numTokens, numHeads, headDim] = q.shape as [number, number, number];
   const [numBlocks, numKvHeads, blockSize] = keyCache.shape as [number, number, number, number];
   const [numSeqs, maxBlocks] = blockTables.shape as [number, number];
-  const lengths = target.ints(seqLens);
-  const starts = target.ints(queryStartLoc);
   const window = slidingWindow ?? Number.POSITIVE_INFINITY;
-  checkPages({
-    blockTables: target.ints(blockTables),
-    queryStartLoc: starts,
-    seqLens: lengths,
-    numTokens,
-    numBlocks,
-    blockSize,
-    window,
-  });
-
-  // Rows from there on belong to nobody.
-  const numRows = starts[numSeqs]!;
-  const numKeys = longestRow(starts, lengths, window);
+  const [numRows, numKeys] = target.look([blockTables, queryStartLoc, seqLens], (tables, starts, lengths) => {
+    checkPages({
+      blockTables: tables!,
+      queryStartLoc: starts!,
+      seqLens: lengths!,
+      numTokens,
+      numBlocks,
+      blockSize,
+      window,
+    });
+    // Rows from there on belong to nobody.
+    return [starts![numSeqs]!, Math.ceil(longestRow(starts!, lengths!, window) / KEY_STEP) * KEY_STEP];
+  }) as [number, number];
   const places = target.scratch('places', [numRows, 2]);
   target.run(LOCATE_ROWS, {
     inputs: {

@@ -2,12 +2,12 @@
 import { checkIndices } from '../../check-indices.ts';
 import type { RopeArgs } from '../../ops.ts';
 import { ROPE } from '../kernels/rope.ts';
-import type { OpTarget } from './op-target.ts';
+import { checkInts, type OpTarget } from './op-target.ts';
 
 export function rope(target: OpTarget, { x, positions, table, style }: RopeArgs): void {
   const [numTokens, numHeads, headDim] = x.shape as [number, number, number];
   const [numPositions, rotaryDim] = table.shape as [number, number];
-  checkIndices('rope positions', target.ints(positions), numPositions);
+  checkInts(target, positions, (ints) => checkIndices('rope positions', ints, numPositions));
   const numPairs = rotaryDim / 2;
   const xView = target.view(x, [numTokens, numHeads, headDim]);
   target.run(ROPE, {

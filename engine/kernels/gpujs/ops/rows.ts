@@ -3,13 +3,13 @@ import { checkIndices } from '../../check-indices.ts';
 import type { EmbedArgs, GatherRowsArgs } from '../../ops.ts';
 import { EMBED } from '../kernels/embed.ts';
 import { GATHER_ROWS } from '../kernels/gather-rows.ts';
-import type { OpTarget } from './op-target.ts';
+import { checkInts, type OpTarget } from './op-target.ts';
 import { weightInputs } from './weight-inputs.ts';
 
 export function embed(target: OpTarget, { tokenIds, weight, out }: EmbedArgs): void {
   const [vocabSize, hiddenSize] = weight.shape as [number, number];
   const [numTokens] = tokenIds.shape as [number];
-  checkIndices('embed tokenIds', target.ints(tokenIds), vocabSize);
+  checkInts(target, tokenIds, (ints) => checkIndices('embed tokenIds', ints, vocabSize));
   const { format, parts } = target.weight(weight);
   const source = EMBED[format];
   for (const part of parts) {
@@ -29,7 +29,7 @@ export function embed(target: OpTarget, { tokenIds, weight, out }: EmbedArgs): v
 export function gatherRows(target: OpTarget, { x, rows, out }: GatherRowsArgs): void {
   const [numTokens, hiddenSize] = x.shape as [number, number];
   const [numRows] = rows.shape as [number];
-  checkIndices('gatherRows rows', target.ints(rows), numTokens);
+  checkInts(target, rows, (ints) => checkIndices('gatherRows rows', ints, numTokens));
   target.run(GATHER_ROWS, {
     inputs: { x: target.view(x, [numTokens, hiddenSize]), rows: target.view(rows, [numRows]) },
     out: target.view(out, [numRows, hiddenSize]),

@@ -3,15 +3,13 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkIndices } from '../../check-indices.ts';
 import type { OpArgs } from '../../ops.ts';
-import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { FLAT_GROUP, flatGrid, look, type OpContext, packParams } from '../op-context.ts';
 
-export function copyBlocks(
-  { memory, ...rest }: OpContext,
-  { keyCache, valueCache, copies }: OpArgs['copyBlocks'],
-): void {
-  const context = { memory, ...rest };
-  const pairs = memory.intsOf(copies);
-  checkIndices('copyBlocks copies', pairs, keyCache.shape[0]!);
+export function copyBlocks(context: OpContext, { keyCache, valueCache, copies }: OpArgs['copyBlocks']): void {
+  const pairs = look(context, [copies], (ints) => {
+    checkIndices('copyBlocks copies', ints, keyCache.shape[0]!);
+    return [...ints];
+  });
   for (let i = 0; i < pairs.length; i += 2) {
     if (pairs[i] === pairs[i + 1]) continue;
     for (const cache of [keyCache, valueCache]) copyPage(context, cache, pairs[i]!, pairs[i + 1]!);

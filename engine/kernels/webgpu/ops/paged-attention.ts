@@ -10,7 +10,7 @@
 import { checkPages } from '../../check-indices.ts';
 import type { OpArgs } from '../../ops.ts';
 import type { BoundTensor } from '../gpu-memory.ts';
-import { type OpContext, packParams } from '../op-context.ts';
+import { look, type OpContext, packParams } from '../op-context.ts';
 import type { KvDType } from './kv-formats.ts';
 import { type AttentionVariant, attentionCode, labelOf, mergeCode } from './paged-attention-code.ts';
 
@@ -18,28 +18,25 @@ import { type AttentionVariant, attentionCode, labelOf, mergeCode } from './page
 const NO_WINDOW = 0xffff_ffff;
 
 export function pagedAttention(context: OpContext, args: OpArgs['pagedAttention']): void {
-  const { memory, abilities } = context;
   const { q, keyCache, valueCache, blockTables, queryStartLoc, seqLens, slidingWindow, softCap } = args;
   const [numTokens, numHeads, headDim] = q.shape as [number, number, number];
   const [numBlocks, , blockSize] = keyCache.shape as [number, number, number, number];
-  const starts = memory.intsOf(queryStartLoc);
-  const lengths = memory.intsOf(seqLens);
-  checkPages({
-    blockTables: memory.intsOf(blockTables),
-    queryStartLoc: starts,
-    seqLens: lengths,
-    numTokens,
-    numBlocks,
-    blockSize,
-    window: slidingWindow ?? Number.POSITIVE_INFINITY,
-  });
-  const numRows = starts[lengths.length]!;
+  const window = slidingWindow ?? Number.POSITIVE_INFINITY;
+  const { sectionSize, maxWorkgroupsToSplit } = context.abilities;
+  const [numRows, numSections] = look(context, [blockTables, queryStartLoc, seqLens], (tables, starts, lengths) => {
+    checkPages({
+      blockTables: tables!,
+      queryStartLoc: starts!,
+      seqLens: lengths!,
+      numTokens,
+      numBlocks,
+      blockSize,
+      window,
+    });
+    return [starts!.at(-1)!, Math.ceil(longestOf(lengths!) / sectionSize)];
+  }) as [number, number];
   if (headDim === 0 || numHeads === 0 || numRows === 0) return;
-  let longest = 0;
-  for (const length of lengths) longest = Math.max(longest, length);
-  const { sectionSize } = abilities;
-  const numSections = Math.ceil(longest / sectionSize);
-  const isSplit = numSections > 1 && numRows * numHeads < abilities.maxWorkgroupsToSplit;
+  const isSplit = numSections > 1 && numRows * numHeads < maxWorkgroupsToSplit;
   const variant: AttentionVariant = {
     dtypes: [keyCache.dtype as KvDType, valueCache.dtype as KvDType],
     headDim,
@@ -48,6 +45,12 @@ export function pagedAttention(context: OpContext, args: OpArgs['pagedAttention'
     isSplit,
   };
   run(context, args, { variant, numRows, numSections });
+}
+
+function longestOf(lengths: Int32Array): number {
+  let longest = 0;
+  for (const length of lengths) longest = Math.max(longest, length);
+  return longest;
 }
 
 interface Plan {

@@ -1,14 +1,15 @@
 /** rope: one thread per rotated pair. */
 import { checkIndices } from '../../check-indices.ts';
 import type { OpArgs, RopeStyle } from '../../ops.ts';
-import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { checkInts, FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
 
 const THREADS = 64;
 
-export function rope({ memory, recorder, library }: OpContext, { x, positions, table, style }: OpArgs['rope']): void {
+export function rope(context: OpContext, { x, positions, table, style }: OpArgs['rope']): void {
+  const { memory, recorder, library } = context;
   const [numTokens, numHeads, headDim] = x.shape as [number, number, number];
   const [numPositions, rotaryDim] = table.shape as [number, number];
-  checkIndices('rope positions', memory.intsOf(positions), numPositions);
+  checkInts(context, positions, (ints) => checkIndices('rope positions', ints, numPositions));
   const numPairs = rotaryDim / 2;
   const count = numTokens * numHeads * numPairs;
   const [bound, at, angles] = [memory.bind(x), memory.bind(positions), memory.bind(table)];

@@ -1,7 +1,7 @@
 /** Ops that pick rows: embed and gatherRows. */
 import { checkIndices } from '../../check-indices.ts';
 import type { OpArgs } from '../../ops.ts';
-import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { checkInts, FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
 import { GROUP_SIZE, type WeightFormat } from '../weight-formats/index.ts';
 import { weightParts } from '../weight-views.ts';
 
@@ -9,9 +9,10 @@ const THREADS = 64;
 
 /** One thread per group of 32 weights of a row, or per weight where rows are not made of groups. A weight that lies in
  * several buffers takes a dispatch for each; tokens whose row is elsewhere are passed over. */
-export function embed({ memory, recorder, library }: OpContext, { tokenIds, weight, out }: OpArgs['embed']): void {
+export function embed(context: OpContext, { tokenIds, weight, out }: OpArgs['embed']): void {
+  const { memory, recorder, library } = context;
   const [vocabSize, width] = weight.shape as [number, number];
-  checkIndices('embed tokenIds', memory.intsOf(tokenIds), vocabSize);
+  checkInts(context, tokenIds, (ints) => checkIndices('embed tokenIds', ints, vocabSize));
   const [ids, output] = [memory.bind(tokenIds), memory.bind(out)];
   const numTokens = tokenIds.numElements;
   for (const part of weightParts(memory, weight)) {
@@ -77,9 +78,10 @@ ${body}
 }
 
 /** One thread per element. */
-export function gatherRows({ memory, recorder, library }: OpContext, { x, rows, out }: OpArgs['gatherRows']): void {
+export function gatherRows(context: OpContext, { x, rows, out }: OpArgs['gatherRows']): void {
+  const { memory, recorder, library } = context;
   const [numRows, width] = x.shape as [number, number];
-  checkIndices('gatherRows rows', memory.intsOf(rows), numRows);
+  checkInts(context, rows, (ints) => checkIndices('gatherRows rows', ints, numRows));
   const [source, indices, output] = [memory.bind(x), memory.bind(rows), memory.bind(out)];
   const kernel = library.get('gatherRows', () => ({
     bindings: ['uniform', 'read', 'read', 'read_write'],

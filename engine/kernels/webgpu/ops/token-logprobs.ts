@@ -1,15 +1,13 @@
 /** tokenLogprobs: one workgroup per row, one pass for the largest logit and one for the sum. */
 import { checkIndices } from '../../check-indices.ts';
 import type { OpArgs } from '../../ops.ts';
-import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { checkInts, FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
 import { REDUCE_CODE, ROW_THREADS } from './reduce.ts';
 
-export function tokenLogprobs(
-  { memory, recorder, library }: OpContext,
-  { logits, tokenIds, out }: OpArgs['tokenLogprobs'],
-): void {
+export function tokenLogprobs(context: OpContext, { logits, tokenIds, out }: OpArgs['tokenLogprobs']): void {
+  const { memory, recorder, library } = context;
   const [numRows, vocabSize] = logits.shape as [number, number];
-  checkIndices('tokenLogprobs tokenIds', memory.intsOf(tokenIds), vocabSize);
+  checkInts(context, tokenIds, (ints) => checkIndices('tokenLogprobs tokenIds', ints, vocabSize));
   const [values, ids, output] = [memory.bind(logits), memory.bind(tokenIds), memory.bind(out)];
   const kernel = library.get('tokenLogprobs', () => ({
     bindings: ['uniform', 'read', 'read', 'read_write'],

@@ -2,14 +2,14 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkSlots } from '../../check-indices.ts';
 import type { OpArgs } from '../../ops.ts';
-import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { checkInts, FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
 import { KV_FORMATS, type KvDType } from './kv-formats.ts';
 
 const THREADS = 64;
 
 export function writeKv(context: OpContext, { k, v, keyCache, valueCache, slotMapping }: OpArgs['writeKv']): void {
   const [numBlocks, , blockSize] = keyCache.shape as [number, number, number, number];
-  checkSlots(context.memory.intsOf(slotMapping), numBlocks * blockSize);
+  checkInts(context, slotMapping, (ints) => checkSlots(ints, numBlocks * blockSize));
   writeRows(context, k, keyCache, slotMapping);
   writeRows(context, v, valueCache, slotMapping);
 }
