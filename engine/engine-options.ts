@@ -19,6 +19,9 @@ export interface EngineOptions {
   /** 'f16' lets a GPU multiply in half precision when it reads prompts and large batches, with matrix units where it has
    * them. Faster; a token's bits then depend on how many others are in the step. Default 'f32'. */
   readonly matmulPrecision?: 'f32' | 'f16';
+  /** 'int8' lets a GPU round activations to 127 levels per 32 before they meet weights of Q8_0, Q4_0 or Q4_K, in steps of fewer
+   * than 24 tokens: four products are then one instruction. docs/webgpu.md says what that does to logits. Default 'f32'. */
+  readonly matvecPrecision?: 'f32' | 'int8';
   /** What becomes of running requests when the GPU is lost. 'fail' ends them with a DeviceLostError, and the model is loaded
    * again on the GPU for those to come; 'cpu' loads it on the CPU, where running requests are computed again and go on.
    * Default 'fail'. */
@@ -91,6 +94,7 @@ const NAMES: Readonly<Record<keyof EngineOptions, true>> = {
   numerics: true,
   revectorize: true,
   matmulPrecision: true,
+  matvecPrecision: true,
   onDeviceLoss: true,
   numThreads: true,
   maxModelLen: true,
@@ -123,6 +127,7 @@ export function resolveEngineOptions(options: EngineOptions): ResolvedEngineOpti
     numerics: reader.oneOf('numerics', ['fast', 'portable'], 'fast'),
     revectorize: reader.oneOf('revectorize', ['auto', 'off'], 'auto'),
     matmulPrecision: reader.oneOf('matmulPrecision', ['f32', 'f16'], 'f32'),
+    matvecPrecision: reader.oneOf('matvecPrecision', ['f32', 'int8'], 'f32'),
     onDeviceLoss: reader.oneOf('onDeviceLoss', ['fail', 'cpu'], 'fail'),
     numThreads: reader.wholeNumber('numThreads', { fallback: availableThreads(), min: 0, max: MAX_THREADS }),
     maxModelLen: reader.wholeNumber('maxModelLen', { fallback: undefined, min: 1 }),

@@ -1,7 +1,7 @@
 /** Speed of a GPU backend's kernels: bytes moved, as a percentage of what the same device copies in the same run.
  *
  *   node bench/gpu/kernels.ts [--backend webgpu|gpujs] [--filter TEXT] [--repetitions 7] [--shrink 1]
- *                            [--matmul-precision f32|f16] [--json] [--save]
+ *                            [--matmul-precision f32|f16] [--matvec-precision f32|int8] [--json] [--save]
  *
  * A repetition submits as many runs as take about 50 ms, and waits for them once. Software that plays a GPU needs --shrink 16
  * or more; its figures say that the benchmark runs, and nothing about a GPU. */
@@ -19,6 +19,7 @@ const { values: options } = parseArgs({
     repetitions: { type: 'string', default: '7' },
     shrink: { type: 'string', default: '1' },
     'matmul-precision': { type: 'string', default: 'f32' },
+    'matvec-precision': { type: 'string', default: 'f32' },
     json: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
   },
@@ -28,7 +29,8 @@ const shrink = Number(options.shrink);
 const TARGET_MS = 50;
 
 const matmulPrecision = options['matmul-precision'] === 'f16' ? 'f16' : 'f32';
-const backend = await createBackend(options.backend, BACKENDS, { matmulPrecision });
+const matvecPrecision = options['matvec-precision'] === 'int8' ? 'int8' : 'f32';
+const backend = await createBackend(options.backend, BACKENDS, { matmulPrecision, matvecPrecision });
 if (!(backend instanceof WebGpuBackend)) throw new Error(`${options.backend} computes on no GPU`);
 const gpu = backend;
 

@@ -24,6 +24,7 @@ interface BenchOptions extends ModelOptions {
   readonly numerics: 'fast' | 'portable';
   readonly revectorize: 'auto' | 'off';
   readonly matmulPrecision: 'f32' | 'f16';
+  readonly matvecPrecision: 'f32' | 'int8';
   readonly json?: true;
 }
 
@@ -58,6 +59,11 @@ export function addBenchCommand(program: Command): void {
         .choices(['f32', 'f16'])
         .default('f32'),
     )
+    .addOption(
+      new Option('--matvec-precision <type>', 'what a GPU multiplies in steps of few tokens')
+        .choices(['f32', 'int8'])
+        .default('f32'),
+    )
     .option('--json', 'one JSON object a line for each test')
     .addHelpText(
       'after',
@@ -72,10 +78,10 @@ async function bench(options: BenchOptions): Promise<void> {
   const signal = interruptSignal();
   const { report, config } = await openBenchModel(options.model);
   const tests = selectTests(options, maxContextOf(options, config));
-  const { numerics, revectorize, matmulPrecision, chunk, kvDtype } = options;
+  const { numerics, revectorize, matmulPrecision, matvecPrecision, chunk, kvDtype } = options;
   const engineOptions = {
     ...toEngineOptions(options),
-    ...{ kvDtype, numerics, revectorize, matmulPrecision, signal },
+    ...{ kvDtype, numerics, revectorize, matmulPrecision, matvecPrecision, signal },
     maxPrefillChunk: chunk,
     maxNumBatchedTokens: Math.max(512, chunk, ...options.batch),
   };

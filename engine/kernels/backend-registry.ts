@@ -17,6 +17,8 @@ export interface BackendOptions {
   readonly revectorize?: 'auto' | 'off';
   /** 'f16' lets a GPU multiply in half precision in matmuls of many tokens. Default 'f32'. */
   readonly matmulPrecision?: 'f32' | 'f16';
+  /** 'int8' lets a GPU round activations to 8 bits in matmuls of few tokens. Default 'f32'. */
+  readonly matvecPrecision?: 'f32' | 'int8';
 }
 
 export type { ProbeResult } from './probe-result.ts';
@@ -50,8 +52,8 @@ export const BACKENDS: readonly BackendEntry[] = [
     name: 'webgpu',
     usesDevice: true,
     probe: async () => (await import('./webgpu/probe-webgpu.ts')).probeWebGpu(),
-    create: async ({ matmulPrecision = 'f32' }) =>
-      (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend({ matmulPrecision }),
+    create: async ({ matmulPrecision = 'f32', matvecPrecision = 'f32' }) =>
+      (await import('./webgpu/webgpu-backend.ts')).createWebGpuBackend({ matmulPrecision, matvecPrecision }),
     isPreferred: async () => (await import('./webgpu/probe-webgpu.ts')).hasHardwareGpu(),
   },
   {

@@ -57,6 +57,10 @@ export function toleranceOf(backend: string, op: OpName, dtype: DType): number {
   return TOLERANCES_OF_BACKEND[backend]?.[op]?.[dtype] ?? common[dtype] ?? common.default;
 }
 
+/** Largest difference of a matmul whose activations were rounded to 127 levels per 32 from one in f32, relative to the root
+ * mean square: the same rounding, and the same bound, as that of wasm's matmul of q4_0 above. */
+export const INT8_ACTIVATIONS_TOLERANCE = 2.5e-2;
+
 /** Largest error of attention over a KV cache of fewer bits, for values up to 1 and scores up to about 10. f16 keeps 11
  * bits of each number; q8_0 rounds to 127 levels, and a rounded key moves its weight in the softmax. Measured over
  * 6,600 random sequences each: f16 median 0.0003, largest 0.0009; q8_0 median 0.007, largest 0.022. */

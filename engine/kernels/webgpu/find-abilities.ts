@@ -13,16 +13,24 @@ export async function findAbilities(gpu: GpuDevice, options: AbilityOptions = {}
       ? ({ span: 0, state: { used: false, reason: "the option subgroups is 'off'" } } as const)
       : await checkSubgroups(gpu);
   const products = await findTileProducts(gpu, options);
+  const int8Matvec = findInt8(gpu, options);
   return {
     abilities: {
       tileProducts: products.tileProducts,
+      matvecProducts: int8Matvec.used ? 'int8' : 'f32',
       shuffleSpan: subgroups.span,
       minTokensOfTile: options.minTokensOfTile ?? PLAIN_ABILITIES.minTokensOfTile,
       sectionSize: options.sectionSize ?? PLAIN_ABILITIES.sectionSize,
       maxWorkgroupsToSplit: options.maxWorkgroupsToSplit ?? PLAIN_ABILITIES.maxWorkgroupsToSplit,
     },
-    features: { subgroups: subgroups.state, ...products.features },
+    features: { subgroups: subgroups.state, ...products.features, int8Matvec },
   };
+}
+
+function findInt8({ gpu }: GpuDevice, { matvecPrecision = 'f32' }: AbilityOptions): FeatureState {
+  if (matvecPrecision === 'f32') return { used: false, reason: "the option matvecPrecision is 'f32'" };
+  const name = 'packed_4x8_integer_dot_product';
+  return gpu.wgslLanguageFeatures.has(name) ? { used: true } : { used: false, reason: `its WGSL has no ${name}` };
 }
 
 async function findTileProducts(

@@ -23,12 +23,17 @@ export interface GpuAbilities {
   readonly maxWorkgroupsToSplit: number;
   /** What multiplies the tiles of a matmul: f32, f16 vectors, or a matrix unit. */
   readonly tileProducts: 'f32' | 'f16' | MatrixUnit;
+  /** What a matmul of few tokens multiplies with quantized weights: the activations, or those rounded to 8 bits. */
+  readonly matvecProducts: 'f32' | 'int8';
 }
 
 export interface AbilityOptions {
   /** 'f16' lets matmuls of many tokens multiply in half precision, where the device can: faster, and then a token's bits
    * depend on how many others are in the batch. Default 'f32'. */
   readonly matmulPrecision?: 'f32' | 'f16';
+  /** 'int8' rounds activations to 127 levels per 32 before they meet weights of Q8_0, Q4_0 or Q4_K in matmuls of few tokens:
+   * what llama.cpp does on CPUs. Default 'f32'. */
+  readonly matvecPrecision?: 'f32' | 'int8';
   /** Whether threads of a subgroup may exchange values, where a self-test finds that they can. Default 'auto'. */
   readonly subgroups?: 'auto' | 'off';
   /** Tokens from which a matmul is computed in tiles. Default 24. The results are the same. */
@@ -52,4 +57,5 @@ export const PLAIN_ABILITIES: GpuAbilities = {
   sectionSize: SECTION_SIZE,
   maxWorkgroupsToSplit: MAX_WORKGROUPS_TO_SPLIT,
   tileProducts: 'f32',
+  matvecProducts: 'f32',
 };

@@ -95,8 +95,8 @@ export class WebGpuBackend implements KernelBackend {
       hardware: isSoftware ? { used: false, reason: `${name} is software` } : { used: true },
       ...found?.features,
     };
-    const { tileProducts } = this.#context.abilities;
-    const products = typeof tileProducts === 'string' ? tileProducts : 'matrices';
+    const { tileProducts, matvecProducts } = this.#context.abilities;
+    const products = [typeof tileProducts === 'string' ? tileProducts : 'matrices', matvecProducts].join(' ');
     this.kvPageLayout = `${ops.owner} rows 2 ${products} ${fingerprint}`;
   }
 

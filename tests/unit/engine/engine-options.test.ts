@@ -12,6 +12,7 @@ describe('engine options', () => {
       numerics: 'fast',
       revectorize: 'auto',
       matmulPrecision: 'f32',
+      matvecPrecision: 'f32',
       onDeviceLoss: 'fail',
       maxNumBatchedTokens: 512,
       maxNumSeqs: 64,

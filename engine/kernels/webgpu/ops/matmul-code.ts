@@ -1,5 +1,6 @@
 /** What all matmul kernels have in common: arguments, how weights and activations are read, how a result is stored. */
 import type { WeightFormat } from '../weight-formats/index.ts';
+import { LEVELS_CODE } from './int8-activations.ts';
 
 /** How a kernel sees the weight. */
 export interface MatmulWeight {
@@ -7,14 +8,19 @@ export interface MatmulWeight {
   /** Rows are whole groups of 32 and begin at whole vec4s; else weights and activations are read one by one, and what is
    * past the row's end counts as 0. */
   readonly hasGroups: boolean;
+  /** What the activations are; int8 for whole groups of formats with `int8Code` only. Absent: f32. */
+  readonly activations?: 'f32' | 'int8';
 }
 
 /** Declares the bindings, `load_group` and `group_vec4` (see `WeightFormat`), and
  *
- *   fn x_at(token: u32, group: u32, j: u32) -> vec4<f32>       four activations, as `group_vec4` gives four weights
+ *   fn x_at(token: u32, group: u32, j: u32) -> vec4<f32>       four activations, as `group_vec4` gives four weights;
+ *                                                              with int8 `levels_at` and `group_dot` instead
  *   fn horizontal(v: vec4<f32>) -> f32                         their sum
  *   fn store(row: u32, token: u32, sum: f32)                   with the bias; does nothing past the end */
-export function matmulCommonCode({ format, hasGroups }: MatmulWeight): string {
+export function matmulCommonCode(variant: MatmulWeight): string {
+  const { format, hasGroups } = variant;
+  const x = activationsCode(variant);
   return /* wgsl */ `
 struct Params {
   row_length: u32, groups_per_row: u32, tokens: u32, rows: u32, row_in_buffer: u32,
@@ -22,11 +28,11 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<${hasGroups ? 'vec4<u32>' : 'u32'}>;
-@group(0) @binding(2) var<storage, read> x: array<${hasGroups ? 'vec4<f32>' : 'f32'}>;
+@group(0) @binding(2) var<storage, read> x: array<${x.type}>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 ${hasGroups ? format.groupCode : elementGroupCode(format)}
-${hasGroups ? X_AS_VEC4 : X_AS_ELEMENTS}
+${x.code}
 fn horizontal(v: vec4<f32>) -> f32 { return (v.x + v.z) + (v.y + v.w); }
 
 fn store(row: u32, token: u32, sum: f32) {
@@ -36,6 +42,14 @@ fn store(row: u32, token: u32, sum: f32) {
   output[p.out_start + token * p.out_stride + row] = result;
 }
 `;
+}
+
+function activationsCode({ format, hasGroups, activations }: MatmulWeight): {
+  readonly type: string;
+  readonly code: string;
+} {
+  if (activations === 'int8') return { type: 'vec4<u32>', code: `${LEVELS_CODE}${format.int8Code}` };
+  return hasGroups ? { type: 'vec4<f32>', code: X_AS_VEC4 } : { type: 'f32', code: X_AS_ELEMENTS };
 }
 
 /** One line for each of `count` variables. */

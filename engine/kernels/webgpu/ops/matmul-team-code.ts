@@ -28,6 +28,7 @@ export interface TeamVariant extends MatmulWeight {
 export function matmulTeamCode(variant: TeamVariant): string {
   const { rows, tokens } = variant.tile;
   const span = spanFor(variant);
+  const step = variant.activations === 'int8' ? INT8_STEP : F32_STEP;
   return /* wgsl */ `${span > 0 ? 'enable subgroups;\n' : ''}${matmulCommonCode(variant)}${lanesCode(rows * tokens, span)}
 @compute @workgroup_size(${LANES}, ${TEAMS})
 fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_id) thread: vec3<u32>${
@@ -40,16 +41,13 @@ fn main(@builtin(workgroup_id) tile: vec3<u32>, @builtin(local_invocation_id) th
   // Rows and tokens past the end repeat the last one; their results are dropped.
 ${times(rows, (r) => `  let row_${r} = p.row_in_buffer + min(first_row + ${r}u, p.rows - 1u);`)}
 ${times(tokens, (t) => `  let token_${t} = min(first_token + ${t}u, p.tokens - 1u);`)}
-${times(rows, (r) => times(tokens, (t) => `  var sum_${r}_${t} = vec4<f32>(0.0);`))}
+${times(rows, (r) => times(tokens, (t) => `  var sum_${r}_${t} = ${step.zero};`))}
   for (var group = lane; group < p.groups_per_row; group += ${LANES}u) {
 ${times(rows, (r) => `    let group_${r} = load_group(row_${r}, group);`)}
-    for (var j = 0u; j < 8u; j++) {
-${times(rows, (r) => `      let w_${r} = group_vec4(group_${r}, j);`)}
-${times(tokens, (t) => tileStep(t, rows))}
-    }
+${step.code(variant.tile)}
   }
 ${span > 0 ? '  place = own_place;' : ''}
-${addLanes(variant.tile, span)}
+${addLanes(variant.tile, span, step.total)}
 }
 `;
 }
@@ -60,11 +58,42 @@ function spanFor({ tile, shuffleSpan }: TeamVariant): ShuffleSpan {
   return tile.tokens === 1 ? shuffleSpan : 0;
 }
 
-/** Four products of one token with each row's weights. */
-function tileStep(t: number, rows: number): string {
+/** How a lane multiplies a group of each row with those of each token. */
+interface GroupStep {
+  /** What a sum begins with. */
+  readonly zero: string;
+  code(tile: TeamTile): string;
+  /** What a sum comes to, at the end. */
+  total(sum: string): string;
+}
+
+const F32_STEP: GroupStep = {
+  zero: 'vec4<f32>(0.0)',
+  code: ({ rows, tokens }) => `    for (var j = 0u; j < 8u; j++) {
+${times(rows, (r) => `      let w_${r} = group_vec4(group_${r}, j);`)}
+${times(tokens, (t) => fourProducts(t, rows))}
+    }`,
+  total: (sum) => `horizontal(${sum})`,
+};
+
+/** Of one token with each row's weights. */
+function fourProducts(t: number, rows: number): string {
   const steps = times(rows, (r) => `      sum_${r}_${t} = fma(w_${r}, v_${t}, sum_${r}_${t});`);
   return `      let v_${t} = x_at(token_${t}, group, j);\n${steps}`;
 }
+
+const INT8_STEP: GroupStep = {
+  zero: '0.0',
+  code: ({ rows, tokens }) =>
+    times(tokens, (t) => {
+      const steps = times(
+        rows,
+        (r) => `    sum_${r}_${t} = fma(x_${t}.scale, group_dot(group_${r}, x_${t}), sum_${r}_${t});`,
+      );
+      return `    let x_${t} = levels_at(token_${t}, group);\n${steps}`;
+    }),
+  total: (sum) => sum,
+};
 
 /** Sums of a team in workgroup memory. Lane 8b + i of an output lies at 4i + b, and outputs at multiples of 36, so that
  * lanes that add up eights of several outputs read from different banks. */
@@ -81,10 +110,10 @@ ${eights}
 }
 
 /** From each lane's sums to stored results. */
-function addLanes({ rows, tokens }: TeamTile, span: ShuffleSpan): string {
+function addLanes({ rows, tokens }: TeamTile, span: ShuffleSpan, total: GroupStep['total']): string {
   const items = rows * tokens;
   const each = (line: (item: number, sum: string) => string): string =>
-    times(items, (item) => line(item, `horizontal(sum_${Math.floor(item / tokens)}_${item % tokens})`));
+    times(items, (item) => line(item, total(`sum_${Math.floor(item / tokens)}_${item % tokens}`)));
   if (span === 32) {
     return each(
       (item, sum) => `  let total_${item} = add_eights(add_eight(${sum}));

@@ -9,8 +9,10 @@
  * (law 2). Tiles of half precision are the exception, and only there when asked for. */
 import type { OpArgs } from '../../ops.ts';
 import type { GpuKernel } from '../gpu-kernel.ts';
+import type { BoundTensor } from '../gpu-memory.ts';
 import { type OpContext, packParams } from '../op-context.ts';
 import { bindVector, type WeightPart, weightParts } from '../weight-views.ts';
+import { roundToInt8 } from './int8-activations.ts';
 import { matmulMatrixCode } from './matmul-matrix-code.ts';
 import { matmulTeamCode, TEAMS, teamTile } from './matmul-team-code.ts';
 import { hasRoomForTile, matmulTileCode, TILE_SIZE } from './matmul-tile-code.ts';
@@ -23,8 +25,15 @@ export function matmul(context: OpContext, { x, weight, bias, out }: OpArgs['mat
   const [input, output] = [memory.bind(x), memory.bind(out)];
   // Without a bias its binding holds something that is not read.
   const boundBias = bias === undefined ? input : bindVector(memory, bias);
+  let levels: BoundTensor | undefined;
   for (const part of weightParts(memory, weight)) {
-    const { kernel, rowsPerGroup, tokensPerGroup } = kernelFor(context, part, numTokens, input.wordOffset % 4 === 0);
+    const { kernel, rowsPerGroup, tokensPerGroup, wantsInt8 } = kernelFor(
+      context,
+      part,
+      numTokens,
+      input.wordOffset % 4 === 0,
+    );
+    if (wantsInt8) levels ??= roundToInt8(context, input, numTokens * (rowLength / 32));
     recorder.dispatch(kernel, {
       params: packParams([
         rowLength,
@@ -40,7 +49,7 @@ export function matmul(context: OpContext, { x, weight, bias, out }: OpArgs['mat
         output.wordOffset + part.firstRow,
         weight.shape[0]!,
       ]),
-      storage: [part.slice, input, boundBias, output],
+      storage: [part.slice, wantsInt8 ? levels! : input, boundBias, output],
       workgroups: [Math.ceil(part.numRows / rowsPerGroup), Math.ceil(numTokens / tokensPerGroup), 1],
     });
   }
@@ -50,6 +59,8 @@ interface ChosenKernel {
   readonly kernel: GpuKernel;
   readonly rowsPerGroup: number;
   readonly tokensPerGroup: number;
+  /** The activations are those that `roundToInt8` leaves. */
+  readonly wantsInt8: boolean;
 }
 
 /** Every variant is one more kernel to compile, so there are few. Rows that are not whole groups of 32, as only tiny models
@@ -72,13 +83,15 @@ function kernelFor(
           ? matmulTileCode({ format, hasGroups, workgroupBytes, products: tileProducts })
           : matmulMatrixCode({ format, hasGroups, unit: tileProducts }),
     }));
-    return { kernel, rowsPerGroup: TILE_SIZE, tokensPerGroup: TILE_SIZE };
+    return { kernel, rowsPerGroup: TILE_SIZE, tokensPerGroup: TILE_SIZE, wantsInt8: false };
   }
   const tile = hasGroups ? teamTile(part.numRows, numTokens) : { rows: 2, tokens: 1 };
-  const label = `matmul ${format.name}, ${tile.rows} x ${tile.tokens}${hasGroups ? '' : ' by element'}`;
+  const wantsInt8 = hasGroups && abilities.matvecProducts === 'int8' && format.int8Code !== undefined;
+  const activations = wantsInt8 ? 'int8' : 'f32';
+  const label = `matmul ${format.name}, ${tile.rows} x ${tile.tokens}${hasGroups ? '' : ' by element'}, ${activations}`;
   const kernel = library.get(label, () => ({
     bindings: BINDINGS,
-    code: matmulTeamCode({ format, hasGroups, tile, shuffleSpan: abilities.shuffleSpan }),
+    code: matmulTeamCode({ format, hasGroups, activations, tile, shuffleSpan: abilities.shuffleSpan }),
   }));
-  return { kernel, rowsPerGroup: TEAMS * tile.rows, tokensPerGroup: tile.tokens };
+  return { kernel, rowsPerGroup: TEAMS * tile.rows, tokensPerGroup: tile.tokens, wantsInt8 };
 }

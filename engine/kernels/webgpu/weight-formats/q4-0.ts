@@ -1,7 +1,7 @@
 /** Q4_0: 32 nibbles, less 8, times one f16 scale. Layout as stored: engine/tensor/quant/q4-0.ts.
  *
  *   plane 0   16 bytes of quants a block       plane 1   2 bytes of scale a block */
-import { NIBBLE_CODE, SCALE_CODE, type WeightFormat } from './weight-format.ts';
+import { NIBBLE_CODE, NIBBLE_INT8_CODE, SCALE_CODE, type WeightFormat } from './weight-format.ts';
 
 const STORED_BYTES = 18;
 
@@ -25,4 +25,5 @@ fn load_group(row: u32, group: u32) -> Group {
   return Group(weight[block], scale, -8.0 * scale);
 }
 `,
+  int8Code: NIBBLE_INT8_CODE,
 };

@@ -4,7 +4,7 @@
  *   stored    | d dmin | 12 bytes of scales | 4 x 32 bytes: two groups each, one in the low, one in the high nibbles |
  *   plane 0   | d dmin   12 bytes of scales | 8 x 16 bytes: one group each, as Q4_0 packs it                         |
  *               one vec4                      one vec4 each */
-import { NIBBLE_CODE, SCALE_CODE, type WeightFormat } from './weight-format.ts';
+import { NIBBLE_CODE, NIBBLE_INT8_CODE, SCALE_CODE, type WeightFormat } from './weight-format.ts';
 
 const STORED_BYTES = 144;
 const HEADER_BYTES = 16;
@@ -52,4 +52,5 @@ fn load_group(row: u32, group: u32) -> Group {
   return Group(weight[start + 1u + g], d * f32(scale), -dmin * f32(minimum));
 }
 `,
+  int8Code: NIBBLE_INT8_CODE,
 };

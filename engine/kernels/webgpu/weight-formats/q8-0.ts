@@ -31,4 +31,14 @@ fn group_vec4(g: Group, j: u32) -> vec4<f32> {
   return vec4<f32>(unpack4xI8(word)) * g.scale;
 }
 `,
+
+  int8Code: /* wgsl */ `
+fn group_dot(g: Group, x: Levels) -> f32 {
+  var sum = 0;
+  for (var i = 0u; i < 4u; i++) {
+    sum += dot4I8Packed(g.low[i], x.low[i]) + dot4I8Packed(g.high[i], x.high[i]);
+  }
+  return g.scale * f32(sum);
+}
+`,
 };

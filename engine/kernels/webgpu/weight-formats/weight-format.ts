@@ -34,6 +34,9 @@ export interface WeightFormat {
   /** Declares `fn weight_at(index: u32) -> f32` over `weight` as an `array<u32>`. Formats without quant blocks only: their
    * rows may have any length. */
   readonly elementCode?: string;
+  /** Declares `fn group_dot(g: Group, x: Levels) -> f32`: the dot product of a group with 32 activations of 8 bits, less their
+   * scale (`ops/int8-activations.ts`). Absent: such weights are multiplied in f32 only. */
+  readonly int8Code?: string;
 }
 
 /** Reads f16 number i of plane 1. Written out because drivers may take small scales (below 2^-14, as K-quants have) for 0
@@ -63,5 +66,17 @@ struct Group { quants: vec4<u32>, scale: f32, offset: f32 }
 fn group_vec4(g: Group, j: u32) -> vec4<f32> {
   let nibbles = (g.quants[j & 3u] >> (4u * (j >> 2u))) & 0x0f0f0f0fu;
   return fma(vec4<f32>(unpack4xU8(nibbles)), vec4<f32>(g.scale), vec4<f32>(g.offset));
+}
+`;
+
+/** `int8Code` of those formats. */
+export const NIBBLE_INT8_CODE = /* wgsl */ `
+fn group_dot(g: Group, x: Levels) -> f32 {
+  var sum = 0;
+  for (var i = 0u; i < 4u; i++) {
+    sum += dot4I8Packed(g.quants[i] & 0x0f0f0f0fu, x.low[i]);
+    sum += dot4I8Packed((g.quants[i] >> 4u) & 0x0f0f0f0fu, x.high[i]);
+  }
+  return fma(g.scale, f32(sum), g.offset * x.sum);
 }
 `;
