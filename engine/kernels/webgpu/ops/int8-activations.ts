@@ -75,14 +75,3 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
   output[3u * i + 2u] = vec4<u32>(bits, bitcast<u32>(sum), 0u, 0u);
 }
 `;
-
-/** Declares `struct Levels` and `fn levels_at(token: u32, group: u32) -> Levels` over `x` as `roundToInt8` leaves it. */
-export const LEVELS_CODE = /* wgsl */ `
-struct Levels { low: vec4<u32>, high: vec4<u32>, scale: f32, sum: f32 }
-
-fn levels_at(token: u32, group: u32) -> Levels {
-  let at = 3u * (token * p.groups_per_row + group);
-  let about = x[at + 2u];
-  return Levels(x[at], x[at + 1u], bitcast<f32>(about.x), f32(bitcast<i32>(about.y)));
-}
-`;

@@ -1,6 +1,5 @@
 /** What all matmul kernels have in common: arguments, how weights and activations are read, how a result is stored. */
 import type { WeightFormat } from '../weight-formats/index.ts';
-import { LEVELS_CODE } from './int8-activations.ts';
 
 /** How a kernel sees the weight. */
 export interface MatmulWeight {
@@ -72,6 +71,17 @@ fn x_element(token: u32, k: u32) -> f32 {
 fn x_at(token: u32, group: u32, j: u32) -> vec4<f32> {
   let k = group * 32u + j * 4u;
   return vec4<f32>(x_element(token, k), x_element(token, k + 1u), x_element(token, k + 2u), x_element(token, k + 3u));
+}
+`;
+
+/** Over `x` as `int8-activations.ts` leaves it. */
+const LEVELS_CODE = /* wgsl */ `
+struct Levels { low: vec4<u32>, high: vec4<u32>, scale: f32, sum: f32 }
+
+fn levels_at(token: u32, group: u32) -> Levels {
+  let at = 3u * (token * p.groups_per_row + group);
+  let about = x[at + 2u];
+  return Levels(x[at], x[at + 1u], bitcast<f32>(about.x), f32(bitcast<i32>(about.y)));
 }
 `;
 
