@@ -1,6 +1,7 @@
 /** What a decoded token costs the thread that embeds the engine when a GPU computes.
  *
  *   node bench/gpu/host-cost.ts [--model FILE] [--backend webgpu] [--steps 200] [--layers 16] [--sequences 1] [--json]
+ *                              [--save] [--note 'nothing else ran']
  *
  * Without --model, a model of 16 layers is made up whose matrices are so small that the GPU, or the software that plays one, has
  * next to nothing to do: the number of commands is that of a real model, and so is the time to record them. */
@@ -13,6 +14,7 @@ import { resolveShape } from '../../engine/synth/model-shape.ts';
 import { writeSyntheticModel } from '../../engine/synth/write-synthetic-model.ts';
 import { withEventLoopDelay } from '../lib/event-loop.ts';
 import { describeMachine } from '../lib/machine.ts';
+import { saveResults } from '../lib/result-log.ts';
 import { openDecodeLoop } from './decode-loop.ts';
 
 const { values: options } = parseArgs({
@@ -23,6 +25,8 @@ const { values: options } = parseArgs({
     layers: { type: 'string', default: '16' },
     sequences: { type: 'string', default: '1' },
     json: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    note: { type: 'string' },
   },
 });
 const numSteps = Number(options.steps);
@@ -64,10 +68,11 @@ async function measure(path: string): Promise<void> {
   const device = loop.backend instanceof WebGpuBackend ? loop.backend.adapterName : 'host';
   const figures = { medianMs: at(0.5), minMs: at(0), p99Ms: at(0.99), stepMs: wholeMs / numSteps };
   await loop.close();
+  const { backend, note } = options;
+  const record = { ...describeMachine(), backend, device, numSteps, numSeqs, perStep, ...figures, delay, note };
+  if (options.save) console.error(`saved in ${saveResults('gpu-host-cost', [record])}`);
   if (options.json) {
-    console.log(
-      JSON.stringify({ ...describeMachine(), backend: options.backend, device, numSeqs, perStep, ...figures, delay }),
-    );
+    console.log(JSON.stringify(record));
     return;
   }
   const ms = (value: number): string => `${value.toFixed(2)} ms`;
@@ -80,6 +85,7 @@ async function measure(path: string): Promise<void> {
   console.log(`recording      median ${ms(figures.medianMs)}, lowest ${ms(figures.minMs)}, p99 ${ms(figures.p99Ms)}`);
   console.log(`whole step     mean ${ms(figures.stepMs)}, the GPU's work included`);
   console.log(
-    `event loop     p50 ${ms(delay.p50Ms)}, p99 ${ms(delay.p99Ms)}, largest ${ms(delay.maxMs)} between two ticks of 10 ms`,
+    `event loop     p50 ${ms(delay.p50Ms)}, p99 ${ms(delay.p99Ms)}, largest ${ms(delay.maxMs)} between two ticks of 10 ms; ` +
+      `of its own doing ${ms(delay.ownMaxMs)} at most`,
   );
 }

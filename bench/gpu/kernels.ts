@@ -7,6 +7,7 @@
  * or more; its figures say that the benchmark runs, and nothing about a GPU. */
 import { parseArgs } from 'node:util';
 import { BACKENDS, createBackend } from '../../engine/kernels/backend-registry.ts';
+import { measureCopyBandwidth } from '../../engine/kernels/webgpu/copy-bandwidth.ts';
 import { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
@@ -58,22 +59,9 @@ async function time(run: () => void): Promise<Timing> {
   return { samples, median: sorted[sorted.length >> 1]!, min: sorted[0]!, max: sorted.at(-1)! };
 }
 
-/** GB/s of copying from one buffer to another, bytes read and written both counted. */
-async function copyBandwidth(): Promise<number> {
-  const byteLength = Math.min((256 * 1024 * 1024) / shrink, gpu.gpu.limits.maxBufferSize);
-  const { device } = gpu.gpu;
-  const [from, to] = [1, 2].map(() => device.createBuffer({ size: byteLength, usage: 0x4 | 0x8 }));
-  const { min } = await time(() => {
-    const encoder = device.createCommandEncoder();
-    encoder.copyBufferToBuffer(from!, 0, to!, 0, byteLength);
-    device.queue.submit([encoder.finish()]);
-  });
-  for (const buffer of [from!, to!]) buffer.destroy();
-  return (2 * byteLength) / min;
-}
-
 const context = { ...describeMachine(), backend: gpu.name, device: gpu.adapterName, features: gpu.features, shrink };
-const bandwidth = await copyBandwidth();
+// GB/s, bytes read and written both counted.
+const bandwidth = (await measureCopyBandwidth(gpu.gpu, (256 * 1024 * 1024) / shrink)) / 1e9;
 if (!options.json) {
   console.log(`${gpu.name} on ${gpu.adapterName}${shrink === 1 ? '' : `, sizes divided by ${shrink}`}`);
   console.log(`copy ${bandwidth.toFixed(1)} GB/s\n`);

@@ -29,12 +29,16 @@ export interface BenchFacts extends Host {
   /** Prompt tokens per step. */
   readonly chunk: number;
   readonly loadMs: number;
+  /** Bytes per second that the GPU copies; absent where the CPU computes. */
+  readonly copyBandwidth?: number;
 }
 
 export interface BenchResult {
   readonly test: BenchTest;
   /** Tokens per second, one for each repetition. */
   readonly samples: readonly number[];
+  /** That each step of a generation must read at least. */
+  readonly bytesPerStep?: number;
 }
 
 export function benchFacts(
@@ -61,11 +65,13 @@ export function benchFacts(
 }
 
 /** One line of `--json`. */
-export function benchRecord(facts: BenchFacts, { test, samples }: BenchResult): object {
+export function benchRecord(facts: BenchFacts, result: BenchResult): object {
+  const { test, samples } = result;
   const { median, min, max } = summarize(samples);
   const { kind, numTokens, batch, depth } = test;
   return {
     test: testName(test),
+    ...bandwidthOf(facts, result),
     tokensPerSecond: { median: round(median), min: round(min), max: round(max), samples: samples.map(round) },
     ...{ kind, numTokens, batch, depth, repetitions: samples.length },
     ...facts,
@@ -73,18 +79,33 @@ export function benchRecord(facts: BenchFacts, { test, samples }: BenchResult): 
 }
 
 export function benchLines(facts: BenchFacts, results: readonly BenchResult[]): string[] {
-  const rows = results.map(({ test, samples }) => {
-    const { median, min, max } = summarize(samples);
-    return [testName(test), ...[median, min, max].map(shown)];
+  const hasBandwidth = facts.copyBandwidth !== undefined;
+  const rows = results.map((result) => {
+    const { median, min, max } = summarize(result.samples);
+    const { readGbPerSecond, percentOfCopy } = bandwidthOf(facts, result);
+    const bandwidth = readGbPerSecond === undefined ? ['', ''] : [shown(readGbPerSecond), `${shown(percentOfCopy!)} %`];
+    return [testName(result.test), ...[median, min, max].map(shown), ...(hasBandwidth ? bandwidth : [])];
   });
+  const header = ['test', 'tokens/s', 'lowest', 'highest', ...(hasBandwidth ? ['GB/s read', 'of copying'] : [])];
   return [
     `${printable(facts.model)}: ${formatCount(facts.numParameters)} parameters, ${formatBytes(facts.modelBytes)}, ` +
       `${facts.type}; KV ${facts.kvDtype}`,
     `${facts.backend} (${featureText(facts.features)}), ${facts.threads} threads; prompts in steps of ${facts.chunk}`,
     `${facts.numCpus} x ${facts.cpu}, Node ${facts.node}, quern ${facts.quern}; loaded in ${facts.loadMs} ms`,
+    ...(hasBandwidth ? [`the GPU copies ${shown(facts.copyBandwidth! / 1e9)} GB/s, reading and writing together`] : []),
     '',
-    ...tableLines([['test', 'tokens/s', 'lowest', 'highest'], ...rows], { rightAligned: [1, 2, 3] }),
+    ...tableLines([header, ...rows], { rightAligned: [1, 2, 3, 4, 5] }),
   ];
+}
+
+/** In the median. Empty where nothing is known. */
+function bandwidthOf(
+  { copyBandwidth }: BenchFacts,
+  { test, samples, bytesPerStep }: BenchResult,
+): { readonly readGbPerSecond?: number; readonly percentOfCopy?: number } {
+  if (copyBandwidth === undefined || bytesPerStep === undefined) return {};
+  const bytesPerSecond = (bytesPerStep * summarize(samples).median) / test.batch;
+  return { readGbPerSecond: round(bytesPerSecond / 1e9), percentOfCopy: round((100 * bytesPerSecond) / copyBandwidth) };
 }
 
 function featureText(features: BenchFacts['features']): string {

@@ -6,6 +6,7 @@ import { openBenchModel } from '../bench/bench-model.ts';
 import { type BenchFacts, type BenchResult, benchFacts, benchLines, benchRecord } from '../bench/bench-result.ts';
 import { selectTests } from '../bench/bench-test.ts';
 import { loadBenchEngine } from '../bench/load-bench-engine.ts';
+import { bytesPerStep, deviceBandwidth } from '../bench/memory-traffic.ts';
 import { runTests } from '../bench/run-tests.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
@@ -89,10 +90,25 @@ async function bench(options: BenchOptions): Promise<void> {
     loadBenchEngine(options.model, tests, config, { ...engineOptions, onProgress }),
   );
   await using engine = loaded.engine;
-  const facts = benchFacts(report, loaded, engineOptions);
-  const results = runTests({ engine, times: loaded.times, signal }, tests, options.repetitions);
+  const copyBandwidth = await deviceBandwidth(engine.stats().backend);
+  const facts = {
+    ...benchFacts(report, loaded, engineOptions),
+    ...(copyBandwidth === undefined ? {} : { copyBandwidth }),
+  };
+  const results = withTraffic(runTests({ engine, times: loaded.times, signal }, tests, options.repetitions), (test) =>
+    bytesPerStep(report, config, { test, kvDtype }),
+  );
   await (options.json ? printRecords(facts, results) : printTable(facts, results));
   process.exitCode = EXIT.ok;
+}
+
+async function* withTraffic(
+  results: AsyncIterable<BenchResult>,
+  bytesOf: (test: BenchResult['test']) => number,
+): AsyncGenerator<BenchResult> {
+  for await (const result of results) {
+    yield result.test.kind === 'tg' ? { ...result, bytesPerStep: bytesOf(result.test) } : result;
+  }
 }
 
 async function printRecords(facts: BenchFacts, results: AsyncIterable<BenchResult>): Promise<void> {
