@@ -68,6 +68,7 @@ function decodeBatch(position: number, numSeqs: number, blocksPerSeq: number): F
       { length: numSeqs * numBlocks },
       (_, i) => firstBlock(Math.floor(i / numBlocks)) + (i % numBlocks),
     ),
+    outputRows: of((seq) => seq),
     logitRows: of((seq) => seq),
     numTop: 1,
     sumRows: NONE,

@@ -7,13 +7,14 @@
  *   seqLens       [ 4         10  6 ]        tokens in the cache after this step
  *   slotMapping   where each token's key and value go: block * blockSize + offset
  *   blockTables   [numSeqs, maxBlocksPerSeq], row-major, unused entries 0
- *   logitRows     rows whose logits are computed: [ 3, 4, 6 ] when each sequence samples
- *   numTop        of each of those, so many of the best are wanted
- *   sumRows       of those, the ones of which a softmax's segment sums are wanted, by place in logitRows: [ 0, 2, 2 ] ...
+ *   outputRows    rows whose final hidden state anyone looks at, ascending: [ 3, 4, 6 ] when each sequence samples
+ *   logitRows     of those, by place in outputRows, the ones whose logits are computed: [ 0, 1, 2 ]
+ *   numTop        of each row of logits, so many of the best are wanted
+ *   sumRows       the rows of logits of which a softmax's segment sums are wanted, by place in logitRows: [ 0, 2, 2 ] ...
  *   sumTemperatures   ... each at its own temperature: [ 1, 1, 0.7 ]
  *   wantsLogits   whether somebody wants logits whole
- *   scoreRows     rows of which only one token's log-probability is wanted: that of scoreTokenIds, entry by entry
- *   hiddenRows    rows whose final hidden states are wanted, for embeddings
+ *   scoreRows     the ones of which only one token's log-probability is wanted: that of scoreTokenIds, entry by entry
+ *   hiddenRows    the ones whose final hidden states are themselves wanted, for embeddings
  *   blockCopies   KV blocks to copy before anything else, as source, target, source, target, ... */
 export interface ForwardBatch {
   readonly numTokens: number;
@@ -25,6 +26,7 @@ export interface ForwardBatch {
   readonly queryStartLoc: Int32Array;
   readonly seqLens: Int32Array;
   readonly blockTables: Int32Array;
+  readonly outputRows: Int32Array;
   readonly logitRows: Int32Array;
   readonly numTop: number;
   readonly sumRows: Int32Array;

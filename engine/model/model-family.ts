@@ -31,6 +31,7 @@ export interface ForwardInputs {
   readonly queryStartLoc: Tensor;
   readonly seqLens: Tensor;
   readonly blockTables: Tensor;
+  readonly outputRows: Tensor;
   readonly logitRows: Tensor;
   readonly sumRows: Tensor;
   readonly scoreRows: Tensor;
@@ -69,10 +70,11 @@ export interface ModelFamily {
   readonly architecture: string;
   readonly modelWeights: readonly WeightSpec<ModelRole>[];
   readonly layerWeights: readonly WeightSpec<LayerRole>[];
-  /** Runs all layers for the batch, fills its KV slots, and leaves the residual stream in `activations.hidden`. */
-  forward(context: ForwardContext): void;
-  /** Final hidden states, normed, of chosen rows of the batch. Shapes  rows [R] i32; out [R, hiddenSize] f32 */
-  finishRows(context: ForwardContext, rows: Tensor, out: Tensor): void;
+  /** Runs all layers for the batch and fills its KV slots. Returns the residual stream of `inputs.outputRows`; what other
+   * rows would become after the last layer's keys and values concerns nobody. Shape  [outputRows, hiddenSize] f32 */
+  forward(context: ForwardContext): Tensor;
+  /** Final hidden states, normed, of chosen rows of the residual stream. Shapes  rows [R] i32; out [R, hiddenSize] f32 */
+  finishRows(context: ForwardContext, residual: Tensor, rows: Tensor, out: Tensor): void;
   /** logits = output · lmHeadᵀ. Shapes  output [R, hiddenSize] f32; logits [R, vocabSize] f32 */
   computeLogits(context: ForwardContext, output: Tensor, logits: Tensor): void;
 }

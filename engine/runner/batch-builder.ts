@@ -55,6 +55,7 @@ type TokenArrays = Pick<
 /** Collects which rows of the step are wanted for what. */
 class WantedRows {
   readonly #policy: StepPolicy;
+  readonly #outputRows: number[] = [];
   readonly #logitRows: number[] = [];
   readonly #sumRows: number[] = [];
   readonly #sumTemperatures: number[] = [];
@@ -72,18 +73,19 @@ class WantedRows {
     const { id, numScheduledTokens, samples } = sequence;
     const wanted = this.#policy.rowsWanted(id);
     if (wanted === 'next' && samples) this.#addLogitRow(id, firstRow + numScheduledTokens - 1);
-    if (wanted === 'hidden') for (let i = 0; i < numScheduledTokens; i++) this.#hiddenRows.push(firstRow + i);
+    if (wanted === 'hidden')
+      for (let i = 0; i < numScheduledTokens; i++) this.#hiddenRows.push(this.#placeOf(firstRow + i));
     if (wanted !== 'score') return;
     const { tokenIds } = this.#policy.promptOf(id);
     for (let i = 0; i < numScored(sequence, this.#policy); i++) {
-      this.#scoreRows.push(firstRow + i);
+      this.#scoreRows.push(this.#placeOf(firstRow + i));
       this.#scoreTokenIds.push(tokenIds[sequence.numComputedTokens + i + 1]!);
     }
   }
 
   #addLogitRow(id: number, row: number): void {
     const needs = this.#policy.needsOf(id);
-    const place = this.#logitRows.push(row) - 1;
+    const place = this.#logitRows.push(this.#placeOf(row)) - 1;
     this.#wantsLogits ||= needs === undefined;
     this.#numTop = Math.max(this.#numTop, needs?.numTop ?? 0);
     for (const temperature of needs?.temperatures ?? []) {
@@ -92,8 +94,14 @@ class WantedRows {
     }
   }
 
+  /** Rows come in ascending order, and each is wanted for one thing. */
+  #placeOf(row: number): number {
+    return this.#outputRows.push(row) - 1;
+  }
+
   lists(): Omit<ForwardBatch, keyof TokenArrays> {
     return {
+      outputRows: Int32Array.from(this.#outputRows),
       logitRows: Int32Array.from(this.#logitRows),
       numTop: this.#numTop,
       sumRows: Int32Array.from(this.#sumRows),

@@ -110,6 +110,7 @@ function allocateInputs<T>(allocate: Allocate<T>, options: ModelMemoryOptions): 
     queryStartLoc: allocate('i32', [maxNumSeqs + 1]),
     seqLens: allocate('i32', [maxNumSeqs]),
     blockTables: allocate('i32', [maxNumSeqs * maxBlocksPerSeq]),
+    outputRows: allocate('i32', [maxNumBatchedTokens]),
     logitRows: allocate('i32', [maxLogitRows]),
     sumRows: allocate('i32', [maxLogitRows * MAX_SUMS_PER_ROW]),
     scoreRows: allocate('i32', [maxNumBatchedTokens]),

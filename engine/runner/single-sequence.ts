@@ -72,6 +72,7 @@ export async function* scoreTokens(
 /** Positions `start` to `end` of one sequence whose blocks are simply 0, 1, 2, ... */
 function chunkOf(ids: readonly number[], start: number, end: number): ForwardBatch {
   const positions = Int32Array.from({ length: end - start }, (_, i) => start + i);
+  const rows = Int32Array.from({ length: end - start }, (_, i) => i);
   const numBlocks = Math.ceil(end / BLOCK_SIZE);
   return {
     numTokens: end - start,
@@ -83,7 +84,8 @@ function chunkOf(ids: readonly number[], start: number, end: number): ForwardBat
     queryStartLoc: Int32Array.of(0, end - start),
     seqLens: Int32Array.of(end),
     blockTables: Int32Array.from({ length: numBlocks }, (_, i) => i),
-    logitRows: Int32Array.from({ length: end - start }, (_, i) => i),
+    outputRows: rows,
+    logitRows: rows,
     numTop: 0,
     sumRows: NONE,
     sumTemperatures: [],

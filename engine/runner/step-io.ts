@@ -13,6 +13,7 @@ const FIELDS = [
   'queryStartLoc',
   'seqLens',
   'blockTables',
+  'outputRows',
   'logitRows',
   'sumRows',
   'scoreRows',

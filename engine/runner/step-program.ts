@@ -14,6 +14,7 @@ export interface StepSize {
   readonly numTokens: number;
   readonly numSeqs: number;
   readonly maxBlocksPerSeq: number;
+  readonly numOutputRows: number;
   readonly numLogitRows: number;
   readonly numTop: number;
   /** One for each of the sums' rows. */
@@ -37,6 +38,7 @@ export function stepSizeOf(batch: ForwardBatch): StepSize {
     numTokens,
     numSeqs,
     maxBlocksPerSeq,
+    numOutputRows: batch.outputRows.length,
     numLogitRows: batch.logitRows.length,
     numTop: batch.numTop,
     sumTemperatures: batch.sumTemperatures,
@@ -56,11 +58,11 @@ export function runStep(ops: KernelOps, { config, family, weights, memory }: Ste
   const activations = cutActivations(memory.activations, size);
   const { rotaryTable, kvCache } = memory;
   const context: ForwardContext = { ops, config, weights, rotaryTable, kvCache, inputs, activations };
-  family.forward(context);
-  if (size.numHiddenRows > 0) family.finishRows(context, inputs.hiddenRows, activations.hiddenStates);
-  if (size.numScoreRows > 0) scoreRows(context, family);
+  const residual = family.forward(context);
+  if (size.numHiddenRows > 0) family.finishRows(context, residual, inputs.hiddenRows, activations.hiddenStates);
+  if (size.numScoreRows > 0) scoreRows(context, family, residual);
   // Last, so that the logits are still there when the step is over.
-  if (size.numLogitRows > 0) summarizeRows(context, logitsOf(context, family, inputs.logitRows), size);
+  if (size.numLogitRows > 0) summarizeRows(context, logitsOf(context, family, residual, inputs.logitRows), size);
 }
 
 /** What choosing tokens needs to know of the rows, so that the calling thread need not look at every logit. */
@@ -78,22 +80,22 @@ function summarizeRows({ ops, inputs, activations }: ForwardContext, logits: Ten
   }
 }
 
-function logitsOf(context: ForwardContext, family: ModelFamily, rows: Tensor): Tensor {
+function logitsOf(context: ForwardContext, family: ModelFamily, residual: Tensor, rows: Tensor): Tensor {
   const output = context.activations.output.slice(0, rows.numElements);
   const logits = context.activations.logits.slice(0, rows.numElements);
-  family.finishRows(context, rows, output);
+  family.finishRows(context, residual, rows, output);
   family.computeLogits(context, output, logits);
   return logits;
 }
 
 /** One log-probability per row, in rounds of as many rows of logits as there is room for. */
-function scoreRows(context: ForwardContext, family: ModelFamily): void {
+function scoreRows(context: ForwardContext, family: ModelFamily, residual: Tensor): void {
   const { ops, inputs, activations } = context;
   const numRows = inputs.scoreRows.numElements;
   const rowsPerRound = activations.logits.shape[0]!;
   for (let start = 0; start < numRows; start += rowsPerRound) {
     const end = Math.min(numRows, start + rowsPerRound);
-    const logits = logitsOf(context, family, inputs.scoreRows.slice(start, end));
+    const logits = logitsOf(context, family, residual, inputs.scoreRows.slice(start, end));
     const tokenIds = inputs.scoreTokenIds.slice(start, end);
     ops.tokenLogprobs({ logits, tokenIds, out: activations.logprobs.slice(start, end) });
   }
@@ -109,6 +111,7 @@ export function cutInputs(inputs: ForwardInputs, size: StepSize): ForwardInputs 
     queryStartLoc: inputs.queryStartLoc.slice(0, numSeqs + 1),
     seqLens: inputs.seqLens.slice(0, numSeqs),
     blockTables: inputs.blockTables.slice(0, numSeqs * maxBlocksPerSeq).reshape([numSeqs, maxBlocksPerSeq]),
+    outputRows: inputs.outputRows.slice(0, size.numOutputRows),
     logitRows: inputs.logitRows.slice(0, size.numLogitRows),
     sumRows: inputs.sumRows.slice(0, size.sumTemperatures.length),
     scoreRows: inputs.scoreRows.slice(0, size.numScoreRows),

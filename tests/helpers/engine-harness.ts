@@ -228,7 +228,7 @@ class RecordingExecutor implements Executor {
     this.stepSizes.push(batch.numTokens);
     this.maxNumSeqs = Math.max(this.maxNumSeqs, batch.numSeqs);
     // Now, as an abort during the step takes the blocks away.
-    const owners = Array.from(batch.logitRows, (row) => this.#ownerOf(batch, row));
+    const owners = Array.from(batch.logitRows, (place) => this.#ownerOf(batch, batch.outputRows[place]!));
     await this.hook?.(batch, this.stepSizes.length);
     const result = await this.#loaded.executor.execute(batch);
     const { vocabSize } = this.#loaded.model.config;

@@ -7,10 +7,11 @@
  * Mistral adds a sliding window and Qwen2 adds biases on q, k, v; both come from the config and the file, so the
  * graph is the same.
  * Source  Touvron et al. 2023, "LLaMA", section 2.2; Jiang et al. 2023, "Mistral 7B"; Yang et al. 2024, "Qwen2" */
-import { runTogether } from '../../kernels/kernel-backend.ts';
+import { type KernelOps, runTogether } from '../../kernels/kernel-backend.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ModelConfig } from '../model-config.ts';
-import type { ForwardContext, ModelFamily } from '../model-family.ts';
+import type { Activations, ForwardContext, ModelFamily } from '../model-family.ts';
+import { keepOutputRows } from '../output-rows.ts';
 import type { LayerRole, ModelRole, WeightSpec, WeightsOf } from '../weights.ts';
 
 const queryWidth = (c: ModelConfig): number => c.numHeads * c.headDim;
@@ -42,13 +43,17 @@ const LAYER_WEIGHTS: readonly WeightSpec<LayerRole>[] = [
   { role: 'downBias', kind: 'vector', shape: (c) => [c.hiddenSize], optional: true },
 ];
 
-function forward(context: ForwardContext): void {
-  const { ops, weights, config, inputs, activations } = context;
+function forward(context: ForwardContext): Tensor {
+  const { ops, weights, config, inputs } = context;
+  let { activations } = context;
   ops.embed({ tokenIds: inputs.tokenIds, weight: weights.model.embedTokens!, out: activations.hidden });
-  for (let layer = 0; layer < config.numLayers; layer++) {
+  for (const [layer, w] of weights.layers.entries()) {
     attention(context, layer);
-    mlp(context, weights.layers[layer]!);
+    if (layer === config.numLayers - 1) activations = keepOutputRows(context);
+    projectAttention(ops, w, activations);
+    mlp(context, w, activations);
   }
+  return activations.hidden;
 }
 
 function attention(context: ForwardContext, layer: number): void {
@@ -85,13 +90,15 @@ function attention(context: ForwardContext, layer: number): void {
     slidingWindow: config.slidingWindow,
     out: attended.reshape([numTokens, config.numHeads, config.headDim]),
   });
-  ops.matmul({ x: attended, weight: w.oProj!, bias: w.oBias, out: normed });
+}
+
+function projectAttention(ops: KernelOps, w: WeightsOf<LayerRole>, { attention, hidden, normed }: Activations): void {
+  ops.matmul({ x: attention, weight: w.oProj!, bias: w.oBias, out: normed });
   ops.add({ a: hidden, b: normed, out: hidden });
 }
 
-function mlp(context: ForwardContext, w: WeightsOf<LayerRole>): void {
-  const { ops, config } = context;
-  const { hidden, normed, gate, up } = context.activations;
+function mlp({ ops, config }: ForwardContext, w: WeightsOf<LayerRole>, activations: Activations): void {
+  const { hidden, normed, gate, up } = activations;
   ops.rmsNorm({ x: hidden, weight: w.mlpNorm!, eps: config.rmsNormEps, out: normed });
   runTogether(ops, () => {
     ops.matmul({ x: normed, weight: w.gateProj!, bias: w.gateBias, out: gate });
@@ -102,8 +109,8 @@ function mlp(context: ForwardContext, w: WeightsOf<LayerRole>): void {
   ops.add({ a: hidden, b: normed, out: hidden });
 }
 
-function finishRows({ ops, weights, config, activations }: ForwardContext, rows: Tensor, out: Tensor): void {
-  ops.gatherRows({ x: activations.hidden, rows, out });
+function finishRows({ ops, weights, config }: ForwardContext, residual: Tensor, rows: Tensor, out: Tensor): void {
+  ops.gatherRows({ x: residual, rows, out });
   ops.rmsNorm({ x: out, weight: weights.model.finalNorm!, eps: config.rmsNormEps, out });
 }
 

@@ -61,20 +61,25 @@ describe('buildBatch', () => {
     expect([...batch.seqLens]).toEqual([4, 10, 6]);
     expect([...batch.slotMapping]).toEqual([20, 21, 22, 23, 5, 16, 17]);
     expect([...batch.blockTables]).toEqual([5, 0, 0, 2, 7, 1, 6, 4, 0]);
-    expect([...batch.logitRows]).toEqual([4, 6]);
+    expect([...batch.outputRows]).toEqual([4, 6]);
+    expect([...batch.logitRows]).toEqual([0, 1]);
     expect([...batch.blockCopies]).toEqual([3, 8]);
     expect([batch.scoreRows.length, batch.hiddenRows.length]).toEqual([0, 0]);
   });
 
   it('a scored sequence wants the probability of each next token of its prompt, and none after the last', () => {
     const batch = buildBatch(step, BLOCK_SIZE, policy({ 10: 'score', 30: 'score' }, 6));
+    expect([...batch.outputRows]).toEqual([0, 1, 2, 3, 4, 5]);
     expect([...batch.scoreRows]).toEqual([0, 1, 2, 3, 5]);
     expect([...batch.scoreTokenIds]).toEqual([2, 3, 4, 5, 6]);
     expect([...batch.logitRows]).toEqual([4]);
   });
 
   it('an embedded sequence wants all its hidden states', () => {
-    expect([...buildBatch(step, BLOCK_SIZE, policy({ 30: 'hidden' })).hiddenRows]).toEqual([5, 6]);
+    const batch = buildBatch(step, BLOCK_SIZE, policy({ 30: 'hidden' }));
+    expect([...batch.outputRows]).toEqual([4, 5, 6]);
+    expect([...batch.hiddenRows]).toEqual([1, 2]);
+    expect([...batch.logitRows]).toEqual([0]);
   });
 });
 
@@ -98,7 +103,8 @@ describe('rows that sample', () => {
 
   it('are summarized as the neediest wants, and whole when somebody wants that', () => {
     const batch = buildBatch(two, BLOCK_SIZE, policy({}, 9, needs));
-    expect([...batch.logitRows]).toEqual([0, 6]);
+    expect([...batch.outputRows]).toEqual([0, 6]);
+    expect([...batch.logitRows]).toEqual([0, 1]);
     expect(batch).toMatchObject({ numTop: 2, sumTemperatures: [1, 0.5], wantsLogits: false });
     expect([...batch.sumRows]).toEqual([1, 1]);
     expect(buildBatch(two, BLOCK_SIZE, policy({}, 9, { 10: needs[10] }))).toMatchObject({

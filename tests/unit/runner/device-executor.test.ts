@@ -40,6 +40,7 @@ function batchOf(wantsLogits: boolean): ForwardBatch {
     queryStartLoc: Int32Array.of(0, 3),
     seqLens: Int32Array.of(3),
     blockTables: Int32Array.of(0),
+    outputRows: positions,
     logitRows: positions,
     numTop: 1,
     sumRows: none,
