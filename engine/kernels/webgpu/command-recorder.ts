@@ -15,6 +15,7 @@ import type { GpuDispatch, GpuKernel, GpuSlice } from './gpu-kernel.ts';
 import { type CompiledKernel, PipelineCache } from './pipeline-cache.ts';
 import { StagingBuffers } from './staging-buffers.ts';
 import { type Finding, StepTape, type TapedDispatch, TapeShelf } from './step-tape.ts';
+import { type WaitTime, WaitTimes } from './wait-time.ts';
 
 /** Room for the params of some thousand dispatches; a longer recording is submitted in pieces. */
 const UNIFORM_BYTES = 512 * 1024;
@@ -51,6 +52,11 @@ export class CommandRecorder {
   readonly #tapes = new TapeShelf();
   /** What is being recorded to be played again. */
   #tape: StepTape | undefined;
+  readonly #waitTimes = new WaitTimes();
+  /** Of the dispatches submitted last. */
+  #wait: WaitTime | undefined;
+  /** Workgroups since the last submission. */
+  #numWorkgroups = 0;
 
   constructor(gpu: GpuDevice) {
     this.#gpu = gpu;
@@ -165,8 +171,13 @@ export class CommandRecorder {
       if (this.#paramsEnd > 0) queue.writeBuffer(this.#uniforms, 0, this.#params, 0, this.#paramsEnd / 4);
       queue.submit([encoder.finish()]);
     });
+    if (this.#numDispatches > 0) {
+      this.#wait = this.#waitTimes.of(this.#numDispatches, this.#numWorkgroups);
+      this.#wait.submitted();
+    }
     this.#paramsEnd = 0;
     this.#numDispatches = 0;
+    this.#numWorkgroups = 0;
     // What was made just before this submission may be meant for the next.
     for (const buffer of this.#oldTemporaries) buffer.destroy();
     this.#oldTemporaries = this.#temporaries;
@@ -184,7 +195,11 @@ export class CommandRecorder {
     const staging = this.#staging.take(byteLength);
     this.copy({ buffer: source, byteOffset: start, byteLength }, staging.buffer, 0);
     this.flush();
+    const wait = this.#wait;
+    await wait?.sleep();
+    this.#gpu.expectAlive();
     await this.#gpu.whileAlive(staging.read(byteLength, byteOffset - start, target));
+    wait?.done();
     await this.#gpu.settle();
     this.#staging.giveBack(staging);
   }
@@ -227,6 +242,7 @@ export class CommandRecorder {
     if (paramsAt < 0) pass.setBindGroup(0, bindGroup);
     else pass.setBindGroup(0, bindGroup, this.#offset);
     pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2]);
+    this.#numWorkgroups += workgroups[0] * workgroups[1] * workgroups[2];
     this.#numDispatches++;
     this.#counts.dispatches++;
   }

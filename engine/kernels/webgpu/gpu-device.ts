@@ -6,6 +6,7 @@
  * Source  WebGPU, sections 4.4 (devices), 22.1 (fatal errors) and 22.3 (error scopes) */
 import { DeviceError, DeviceLostError, EngineClosedError, OutOfMemoryError, type QuernError } from '../../errors.ts';
 import { type AdapterSummary, summarizeAdapter } from './gpu-adapter.ts';
+import { askPatiently } from './polling.ts';
 
 /** Device features that kernels know to use, where the adapter has them. */
 const WANTED_FEATURES = [
@@ -100,7 +101,7 @@ export class GpuDevice {
     } finally {
       for (let depth = bytes === undefined ? 1 : 2; depth > 0; depth--) {
         // A scope of a device that is lost is never answered with an error, but may be refused.
-        const answer = this.device.popErrorScope().then(
+        const answer = askPatiently(() => this.device.popErrorScope()).then(
           (error) => (error === null ? undefined : asQuernError(what, error, bytes)),
           () => undefined,
         );
@@ -123,7 +124,7 @@ export class GpuDevice {
    * @throws as `settle` */
   async finish(): Promise<void> {
     this.expectAlive();
-    await this.whileAlive(this.device.queue.onSubmittedWorkDone());
+    await this.whileAlive(askPatiently(() => this.device.queue.onSubmittedWorkDone()));
     await this.settle();
   }
 

@@ -1,6 +1,7 @@
 /** Buffers that the host can map, through which results come back. They are kept for the next read. */
 import { BUFFER_USAGE, MAP_MODE_READ } from './buffer-usage.ts';
 import type { GpuDevice } from './gpu-device.ts';
+import { askPatiently } from './polling.ts';
 
 /** What is kept is at most so much; a larger read pays for its own buffer. */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
@@ -14,7 +15,7 @@ export class StagingBuffer {
 
   /** Waits until what was copied here has arrived, and fills `target` with it from `offset`. */
   async read(byteLength: number, offset: number, target: Uint8Array): Promise<void> {
-    await this.buffer.mapAsync(MAP_MODE_READ, 0, byteLength);
+    await askPatiently(() => this.buffer.mapAsync(MAP_MODE_READ, 0, byteLength));
     target.set(new Uint8Array(this.buffer.getMappedRange(0, byteLength), offset, target.byteLength));
     this.buffer.unmap();
   }
