@@ -5,14 +5,7 @@
  *
  *   GPU     |=============== step ===============|
  *   host    | submit | sleep ................| ask, ask, ask | result */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type Clock, systemClock } from '../../util/clock.ts';
-
-export interface WaitClock extends Clock {
-  sleep(ms: number): Promise<unknown>;
-}
-
-const SYSTEM: WaitClock = { nowMs: systemClock.nowMs, sleep };
+import { systemClock, type TimerClock } from '../../util/clock.ts';
 
 /** Of the time that a step should take, how much is slept through: steps differ, and timers are late by up to a
  * millisecond. */
@@ -22,7 +15,7 @@ const SHARE = 0.8;
 const AT_ONCE_MS = 0.2;
 
 export class WaitTime {
-  readonly #clock: WaitClock;
+  readonly #clock: TimerClock;
   #submittedMs = 0;
   #askedMs = 0;
   /** Of the last two steps. One that took long for once does not count. */
@@ -30,7 +23,7 @@ export class WaitTime {
   /** Several results may be waited for; the first says how long it took. */
   #isOpen = false;
 
-  constructor(clock: WaitClock) {
+  constructor(clock: TimerClock) {
     this.#clock = clock;
   }
 
@@ -43,7 +36,7 @@ export class WaitTime {
   async sleep(): Promise<void> {
     const untilMs = this.#submittedMs + SHARE * Math.min(...this.#tookMs);
     const ms = Math.floor(untilMs - this.#clock.nowMs());
-    if (ms >= 1) await this.#clock.sleep(ms);
+    if (ms >= 1) await new Promise<void>((resolve) => void this.#clock.setTimer(ms, resolve));
     this.#askedMs = this.#clock.nowMs();
   }
 
@@ -62,10 +55,10 @@ const MAX_SIZES = 256;
 
 /** By the size of what was submitted. */
 export class WaitTimes {
-  readonly #clock: WaitClock;
+  readonly #clock: TimerClock;
   readonly #bySize = new Map<string, WaitTime>();
 
-  constructor(clock = SYSTEM) {
+  constructor(clock = systemClock) {
     this.#clock = clock;
   }
 

@@ -53,9 +53,11 @@ describe('WaitTime', () => {
     const slept: number[] = [];
     const times = new WaitTimes({
       nowMs: () => nowMs,
-      sleep: async (ms) => {
+      setTimer: (ms, callback) => {
         slept.push(ms);
         nowMs += ms;
+        callback();
+        return () => {};
       },
     });
     /** @returns how long it is slept through a step */
