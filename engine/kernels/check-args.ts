@@ -57,20 +57,22 @@ const CHECKS: Checks = {
     expectSameOrApart('layerNorm', out, 'x', x);
   },
 
-  matmul({ x, weight, bias, out }) {
+  matmul({ x, weight, bias, residual, out }) {
     const sizes = new ShapeLetters('matmul');
-    sizes.bind('x', x, ['T', 'K']);
-    sizes.bind('weight', weight, ['N', 'K']);
-    sizes.bind('out', out, ['T', 'N']);
-    if (bias !== undefined) {
-      sizes.bind('bias', bias, ['N']);
-      expectWeight('matmul', 'bias', bias);
-      expectApart('matmul', out, 'bias', bias);
+    checkProduct('matmul', sizes, { x, out }, { weight, bias });
+    if (residual === undefined) return;
+    sizes.bind('residual', residual, ['T', 'N']);
+    expectActivations('matmul', { residual });
+    expectSameOrApart('matmul', out, 'residual', residual);
+  },
+
+  gatedMatmul({ x, gateWeight, gateBias, upWeight, upBias, activation, out }) {
+    const sizes = new ShapeLetters('gatedMatmul');
+    checkProduct('gatedMatmul', sizes, { x, out }, { gateWeight, gateBias });
+    checkProduct('gatedMatmul', sizes, { x, out }, { upWeight, upBias });
+    if (activation !== 'silu' && activation !== 'gelu') {
+      throw new InvalidArgumentError('gatedMatmul activation', `must be 'silu' or 'gelu', got '${activation}'`);
     }
-    expectActivations('matmul', { x, out });
-    expectWeight('matmul', 'weight', weight);
-    expectApart('matmul', out, 'x', x);
-    expectApart('matmul', out, 'weight', weight);
   },
 
   rope({ x, positions, table, style }) {
@@ -241,6 +243,29 @@ function checkGatedActivation(op: 'siluMul' | 'geluMul', { gate, up, out }: Gate
   expectActivations(op, { gate, up, out });
   expectSameOrApart(op, out, 'gate', gate);
   expectSameOrApart(op, out, 'up', up);
+}
+
+/** out = x · weightᵀ + bias.
+ * @param layer  the weight and the bias, in this order, by their names in the op */
+function checkProduct(
+  op: string,
+  sizes: ShapeLetters,
+  { x, out }: { readonly x: Tensor; readonly out: Tensor },
+  layer: Readonly<Record<string, Tensor | undefined>>,
+): void {
+  const [[weightName, weight], [biasName, bias]] = Object.entries(layer) as [[string, Tensor], [string, Tensor?]];
+  sizes.bind('x', x, ['T', 'K']);
+  sizes.bind(weightName, weight, ['N', 'K']);
+  sizes.bind('out', out, ['T', 'N']);
+  if (bias !== undefined) {
+    sizes.bind(biasName, bias, ['N']);
+    expectWeight(op, biasName, bias);
+    expectApart(op, out, biasName, bias);
+  }
+  expectActivations(op, { x, out });
+  expectWeight(op, weightName, weight);
+  expectApart(op, out, 'x', x);
+  expectApart(op, out, weightName, weight);
 }
 
 function expectActivations(op: string, tensors: Readonly<Record<string, Tensor>>): void {

@@ -39,13 +39,31 @@ export interface LayerNormArgs {
   readonly out: Tensor;
 }
 
-/** out = x · weightᵀ + bias.
- * Shapes  x [T, K] f32; weight [N, K] any; bias [N] any; out [T, N] f32
- * Source  Vaswani et al. 2017, eq. 1 */
+/** out = (x · weightᵀ + bias) + residual. The sum in brackets is rounded to f32 before the residual joins it, so the bits
+ * are those of matmul without it and then add. `out` may be `residual`.
+ * Shapes  x [T, K] f32; weight [N, K] any; bias [N] any; residual, out [T, N] f32
+ * Source  Vaswani et al. 2017, eq. 1; He et al. 2016, "Deep Residual Learning", eq. 1 */
 export interface MatmulArgs {
   readonly x: Tensor;
   readonly weight: Tensor;
   readonly bias?: Tensor | undefined;
+  readonly residual?: Tensor | undefined;
+  readonly out: Tensor;
+}
+
+export type Activation = 'silu' | 'gelu';
+
+/** out = act(x · gateWeightᵀ + gateBias) * (x · upWeightᵀ + upBias): what a gated MLP does before it projects down. The
+ * bits are those of two matmuls and then siluMul or geluMul; nobody needs memory for what they pass on.
+ * Shapes  x [T, K] f32; gateWeight, upWeight [N, K] any; gateBias, upBias [N] any; out [T, N] f32
+ * Source  Shazeer 2020, "GLU Variants Improve Transformer", eq. 6 */
+export interface GatedMatmulArgs {
+  readonly x: Tensor;
+  readonly gateWeight: Tensor;
+  readonly gateBias?: Tensor | undefined;
+  readonly upWeight: Tensor;
+  readonly upBias?: Tensor | undefined;
+  readonly activation: Activation;
   readonly out: Tensor;
 }
 
@@ -177,12 +195,13 @@ export interface SoftmaxSumsArgs {
   readonly out: Tensor;
 }
 
-/** Every op by name. `geluMul` uses the tanh approximation (Hendrycks & Gimpel 2016, section 2). */
+/** Every op by name. GELU is computed by its tanh approximation (Hendrycks & Gimpel 2016, section 2). */
 export interface OpArgs {
   embed: EmbedArgs;
   rmsNorm: RmsNormArgs;
   layerNorm: LayerNormArgs;
   matmul: MatmulArgs;
+  gatedMatmul: GatedMatmulArgs;
   rope: RopeArgs;
   writeKv: WriteKvArgs;
   pagedAttention: PagedAttentionArgs;

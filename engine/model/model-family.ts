@@ -50,8 +50,8 @@ export interface Activations {
   readonly key: Tensor;
   readonly value: Tensor;
   readonly attention: Tensor;
-  readonly gate: Tensor;
-  readonly up: Tensor;
+  /** Of the MLP, between its two halves: [T, intermediateSize]. */
+  readonly gated: Tensor;
   /** Final hidden states of rows that want logits, [R, hiddenSize], and their logits, [R, vocabSize]. R may be less than
    * all such rows: logits are large, so they are computed in rounds. */
   readonly output: Tensor;

@@ -9,7 +9,7 @@ import type { Activations, ForwardContext } from './model-family.ts';
  * attention and the output projection; activations cut to as many rows. With all rows wanted, what there is. */
 export function keepOutputRows({ ops, inputs, activations }: ForwardContext): Activations {
   const { outputRows: rows } = inputs;
-  const { hidden, normed, query, attention, gate, up } = activations;
+  const { hidden, normed, query, attention, gated } = activations;
   const numRows = rows.numElements;
   // Rows are different and in ascending order: so many can only be all.
   if (numRows === hidden.shape[0]) return activations;
@@ -19,5 +19,5 @@ export function keepOutputRows({ ops, inputs, activations }: ForwardContext): Ac
     ops.gatherRows({ x: hidden, rows, out: kept.hidden });
     ops.gatherRows({ x: attention, rows, out: kept.attention });
   });
-  return { ...activations, ...kept, normed: cut(hidden), query: cut(attention), gate: cut(gate), up: cut(up) };
+  return { ...activations, ...kept, normed: cut(hidden), query: cut(attention), gated: cut(gated) };
 }

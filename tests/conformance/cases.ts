@@ -12,6 +12,7 @@ import {
 } from '../helpers/arbitraries-kernels.ts';
 import { copyBlocks, pagedAttention, writeKv } from './attention-cases.ts';
 import { type ConformanceCase, casesOf } from './conformance-case.ts';
+import { gatedInputs, gatedLayers } from './gated-layers.ts';
 
 /** Rows of activations: a few tokens, a width, a magnitude, whether the op may write over its input. */
 const rows = () => ({
@@ -38,7 +39,16 @@ const embed = casesOf(
 const matmul = casesOf(
   'matmul',
   fc
-    .tuple(fc.record({ T: numTokens(), N: size(), hasBias: fc.boolean(), seed: seed() }), weightRow())
+    .tuple(
+      fc.record({
+        T: numTokens(),
+        N: size(),
+        hasBias: fc.boolean(),
+        residual: fc.constantFrom('none', 'elsewhere', 'in place'),
+        seed: seed(),
+      }),
+      weightRow(),
+    )
     // A sum of K products of two uniform values from -1 to 1, each 1/3 in the root mean square.
     .map(([p, w]) => ({ ...p, ...w, magnitude: Math.sqrt(w.rowLength) / 3 })),
   async (work, p) => {
@@ -46,11 +56,18 @@ const matmul = casesOf(
     const weight = await work.weight(p.dtype, [p.N, p.rowLength], bytes);
     const x = work.floats([p.T, p.rowLength], randomValues(p.seed + 1, p.T * p.rowLength));
     const bias = p.hasBias ? work.floats([p.N], randomValues(p.seed + 2, p.N)) : undefined;
-    const out = work.output([p.T, p.N]);
-    work.run('matmul', { x, weight, bias, out });
+    const residual = p.residual === 'none' ? undefined : work.floats([p.T, p.N], randomValues(p.seed + 3, p.T * p.N));
+    const out = p.residual === 'in place' ? residual! : work.output([p.T, p.N]);
+    work.run('matmul', { x, weight, bias, residual, out });
     return work.read(out);
   },
 );
+
+const gatedMatmul = casesOf('gatedMatmul', gatedLayers('equal'), async (work, p) => {
+  const out = work.output([p.T, p.N]);
+  work.run('gatedMatmul', { ...(await gatedInputs(work, p)), activation: p.activation, out });
+  return work.read(out);
+});
 
 const normParameters = () =>
   fc.record({ ...rows(), eps: fc.constantFrom(1e-6, 1e-5), hasWeight: fc.boolean(), hasBias: fc.boolean() });
@@ -206,6 +223,7 @@ export const CASES: Readonly<Record<OpName, fc.Arbitrary<ConformanceCase>>> = {
   rmsNorm,
   layerNorm,
   matmul,
+  gatedMatmul,
   rope,
   writeKv,
   pagedAttention,

@@ -12,6 +12,7 @@ import { toleranceOf } from '../helpers/tolerances.ts';
 import { CASES } from './cases.ts';
 import { findMismatch } from './compare.ts';
 import type { ConformanceCase } from './conformance-case.ts';
+import { gatedFusion, residualFusion } from './fusion.ts';
 import { attentionInvariance, matmulBatchInvariance } from './invariance.ts';
 import { describeMemory } from './memory.ts';
 import { withWorkspace } from './workspace.ts';
@@ -58,6 +59,15 @@ export function describeBackend(
 
     testUnlessSkipped(['matmul'], 'matmul gives a row the same bits alone and in a batch', async () => {
       await fc.assert(matmulBatchInvariance(backend, (dtype) => isWanted(['matmul'], dtype)));
+    });
+
+    testUnlessSkipped(['matmul', 'add'], 'matmul with a residual gives the bits of matmul and add', async () => {
+      await fc.assert(residualFusion(backend, (dtype) => isWanted(['matmul', 'add'], dtype)));
+    });
+
+    const gatedOps: readonly OpName[] = ['gatedMatmul', 'matmul', 'siluMul', 'geluMul'];
+    testUnlessSkipped(gatedOps, 'gatedMatmul gives the bits of matmul, matmul and activation', async () => {
+      await fc.assert(gatedFusion(backend, (dtype) => isWanted(gatedOps, dtype)));
     });
 
     const title = 'pagedAttention gives the same bits whatever the batch, chunks, pages and block size';

@@ -27,6 +27,7 @@ export class PlainKernelBackend extends ReferenceBackend {
   override rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
   override layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
   override matmul = (args: OpArgs['matmul']): void => this.#run('matmul', args);
+  override gatedMatmul = (args: OpArgs['gatedMatmul']): void => this.#run('gatedMatmul', args);
   override rope = (args: OpArgs['rope']): void => this.#run('rope', args);
   override writeKv = (args: OpArgs['writeKv']): void => this.#run('writeKv', args);
   override pagedAttention = (args: OpArgs['pagedAttention']): void => this.#run('pagedAttention', args);
@@ -170,7 +171,8 @@ function nested({ buffer, dims, start }: ArrayView, kind: ElementKind): Nested {
 function elements(buffer: ArrayBuffer, kind: ElementKind, start: number, length: number): ArrayLike<number> {
   switch (kind) {
     case 'f32':
-      return new Float32Array(buffer, start * 4, length);
+      // The last row of a view that begins in the middle of rows ends past the buffer; nobody reads that.
+      return new Float32Array(buffer, start * 4, Math.min(length, buffer.byteLength / 4 - start));
     case 'logit':
       return new Float32Array(buffer, start * 4, length).map((x) => (Number.isNaN(x) ? Number.NEGATIVE_INFINITY : x));
     case 'i32':

@@ -14,8 +14,9 @@ export function geluMul(args: GatedActivationArgs, part: Part = WHOLE): void {
   const out = floatsOf(args.out);
 
   const end = partEnd(out.length, part);
-  for (let i = partStart(out.length, part); i < end; i++) {
-    const x = gate[i]!;
-    out[i] = 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))) * up[i]!;
-  }
+  for (let i = partStart(out.length, part); i < end; i++) out[i] = gelu(gate[i]!) * up[i]!;
+}
+
+export function gelu(x: number): number {
+  return 0.5 * x * (1 + Math.tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)));
 }

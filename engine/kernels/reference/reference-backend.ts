@@ -27,6 +27,7 @@ export class ReferenceBackend implements KernelBackend {
   rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
   layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
   matmul = (args: OpArgs['matmul']): void => this.#run('matmul', args);
+  gatedMatmul = (args: OpArgs['gatedMatmul']): void => this.#run('gatedMatmul', args);
   rope = (args: OpArgs['rope']): void => this.#run('rope', args);
   writeKv = (args: OpArgs['writeKv']): void => this.#run('writeKv', args);
   pagedAttention = (args: OpArgs['pagedAttention']): void => this.#run('pagedAttention', args);

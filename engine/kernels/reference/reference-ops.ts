@@ -8,6 +8,7 @@ import type { Part } from '../part.ts';
 import { add } from './add.ts';
 import { copyBlocks } from './copy-blocks.ts';
 import { embed } from './embed.ts';
+import { gatedMatmul } from './gated-matmul.ts';
 import { gatherRows } from './gather-rows.ts';
 import { geluMul } from './gelu-mul.ts';
 import { layerNorm } from './layer-norm.ts';
@@ -28,6 +29,7 @@ export const REFERENCE_OPS: ReferenceOps = {
   rmsNorm,
   layerNorm,
   matmul,
+  gatedMatmul,
   rope,
   writeKv,
   pagedAttention,

@@ -10,8 +10,9 @@ export function siluMul(args: GatedActivationArgs, part: Part = WHOLE): void {
   const out = floatsOf(args.out);
 
   const end = partEnd(out.length, part);
-  for (let i = partStart(out.length, part); i < end; i++) {
-    const x = gate[i]!;
-    out[i] = (x / (1 + Math.exp(-x))) * up[i]!;
-  }
+  for (let i = partStart(out.length, part); i < end; i++) out[i] = silu(gate[i]!) * up[i]!;
+}
+
+export function silu(x: number): number {
+  return x / (1 + Math.exp(-x));
 }

@@ -1,6 +1,6 @@
 /** One shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB          128 MiB + 64 KiB       129 MiB + 64 KiB                    at most 4 GiB
+ *   0      64 KiB          128 MiB + 64 KiB       132 MiB + 64 KiB                    at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
  * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
@@ -18,7 +18,7 @@ const THREAD_BYTES = 512 * 1024;
 export const THREAD_SCRATCH_BYTES = 488 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
-export const ACTIVATION_AREA_BYTES = 1024 * 1024;
+export const ACTIVATION_AREA_BYTES = 4 * 1024 * 1024;
 
 /** Ops that threads run between two meetings at most, */
 export const MAX_JOINED = 8;

@@ -24,6 +24,7 @@ import { type Machine, newMachine } from './machine.ts';
 import { MemoryPool, type Place } from './memory-pool.ts';
 import { holderOf, runInPlace, setHeldByAll } from './mirrors.ts';
 import { isNative } from './ops/index.ts';
+import { PackedActivations } from './ops/packed-activations.ts';
 import { packingBytes, packingFor } from './packing/choose-packing.ts';
 import { loadPackedRows, type PackingMeans, readInChunks, unpackRows } from './packing/load-packed.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
@@ -69,6 +70,7 @@ export class WasmBackend implements KernelBackend {
   rmsNorm = (args: OpArgs['rmsNorm']): void => this.#run('rmsNorm', args);
   layerNorm = (args: OpArgs['layerNorm']): void => this.#run('layerNorm', args);
   matmul = (args: OpArgs['matmul']): void => this.#run('matmul', args);
+  gatedMatmul = (args: OpArgs['gatedMatmul']): void => this.#run('gatedMatmul', args);
   rope = (args: OpArgs['rope']): void => this.#run('rope', args);
   writeKv = (args: OpArgs['writeKv']): void => this.#run('writeKv', args);
   pagedAttention = (args: OpArgs['pagedAttention']): void => this.#run('pagedAttention', args);
@@ -94,7 +96,7 @@ export class WasmBackend implements KernelBackend {
     for (const [name, value] of Object.entries(args)) {
       if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
-    runInPlace(this.#pool.machines, op, args, ALONE);
+    runInPlace(this.#pool.machines, op, args, { ...ALONE, packed: new PackedActivations() });
   }
 
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {

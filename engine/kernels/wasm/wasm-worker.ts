@@ -10,6 +10,7 @@ import { type Machine, newMachine } from './machine.ts';
 import { holderOf, runInPlace } from './mirrors.ts';
 import { OP_NAMES } from './ops/index.ts';
 import type { Share } from './ops/native-op.ts';
+import { PackedActivations } from './ops/packed-activations.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { addressOf, WasmBuffer } from './wasm-buffer.ts';
@@ -47,6 +48,7 @@ export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate
     throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
   }
   for (const { memory } of machines) memory.expectGrowth();
+  const packed = new PackedActivations();
   let numJoined = 0;
   let isTogether = false;
   const share: Share = {
@@ -58,9 +60,11 @@ export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate
     get numJoined() {
       return numJoined;
     },
+    packed,
   };
   const meetAll = (): void => {
     numJoined = 0;
+    packed.forget();
     gate.wait();
   };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {

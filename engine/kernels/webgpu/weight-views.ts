@@ -68,10 +68,13 @@ export function bindVector(memory: GpuMemory, tensor: Tensor): BoundTensor {
   return memory.bindRange(memory.plainBuffer('weight', tensor), firstElement * 4, tensor.numElements * 4);
 }
 
+/** How ops call their weights and biases. */
+const WEIGHT_NAMES = ['weight', 'bias', 'gateWeight', 'gateBias', 'upWeight', 'upBias'] as const;
+
 /** Why some weight or bias of an op cannot be one. */
 export function whyNotWeights(args: object): string | undefined {
-  const { weight, bias } = args as { readonly weight?: Tensor; readonly bias?: Tensor };
-  for (const tensor of [weight, bias]) {
+  for (const name of WEIGHT_NAMES) {
+    const tensor = (args as { readonly [Name in (typeof WEIGHT_NAMES)[number]]?: Tensor })[name];
     const reason = tensor?.buffer instanceof GpuBuffer ? whyNotWeight(tensor, tensor.buffer.isLoaded) : undefined;
     if (reason !== undefined) return `${tensor} as a weight: ${reason}`;
   }

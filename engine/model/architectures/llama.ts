@@ -92,21 +92,23 @@ function attention(context: ForwardContext, layer: number): void {
   });
 }
 
-function projectAttention(ops: KernelOps, w: WeightsOf<LayerRole>, { attention, hidden, normed }: Activations): void {
-  ops.matmul({ x: attention, weight: w.oProj!, bias: w.oBias, out: normed });
-  ops.add({ a: hidden, b: normed, out: hidden });
+function projectAttention(ops: KernelOps, w: WeightsOf<LayerRole>, { attention, hidden }: Activations): void {
+  ops.matmul({ x: attention, weight: w.oProj!, bias: w.oBias, residual: hidden, out: hidden });
 }
 
 function mlp({ ops, config }: ForwardContext, w: WeightsOf<LayerRole>, activations: Activations): void {
-  const { hidden, normed, gate, up } = activations;
+  const { hidden, normed, gated } = activations;
   ops.rmsNorm({ x: hidden, weight: w.mlpNorm!, eps: config.rmsNormEps, out: normed });
-  runTogether(ops, () => {
-    ops.matmul({ x: normed, weight: w.gateProj!, bias: w.gateBias, out: gate });
-    ops.matmul({ x: normed, weight: w.upProj!, bias: w.upBias, out: up });
+  ops.gatedMatmul({
+    x: normed,
+    gateWeight: w.gateProj!,
+    gateBias: w.gateBias,
+    upWeight: w.upProj!,
+    upBias: w.upBias,
+    activation: 'silu',
+    out: gated,
   });
-  ops.siluMul({ gate, up, out: gate });
-  ops.matmul({ x: gate, weight: w.downProj!, bias: w.downBias, out: normed });
-  ops.add({ a: hidden, b: normed, out: hidden });
+  ops.matmul({ x: gated, weight: w.downProj!, bias: w.downBias, residual: hidden, out: hidden });
 }
 
 function finishRows({ ops, weights, config }: ForwardContext, residual: Tensor, rows: Tensor, out: Tensor): void {

@@ -34,6 +34,15 @@ const RIGHT: { readonly [Name in OpName]: OpArgs[Name] } = {
     bias: tensor('f32', 5),
     out: tensor('f32', 3, 5),
   },
+  gatedMatmul: {
+    x: tensor('f32', 3, 32),
+    gateWeight: tensor('q8_0', 5, 32),
+    gateBias: tensor('f32', 5),
+    upWeight: tensor('f16', 5, 32),
+    upBias: undefined,
+    activation: 'gelu',
+    out: tensor('f32', 3, 5),
+  },
   rope: { x: tensor('f32', 3, 2, 8), positions: tensor('i32', 3), table: tensor('f32', 16, 6), style: 'neox' },
   writeKv: {
     k: tensor('f32', 3, 2, 32),

@@ -9,6 +9,8 @@ function matmulFloat(
   numIn: number,
   bias: Vector,
   hasBias: number,
+  residual: Matrix,
+  hasResidual: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -18,6 +20,9 @@ function matmulFloat(
   }
   if (hasBias > 0) {
     sum += bias[n]!;
+  }
+  if (hasResidual > 0) {
+    sum += residual[t]![n]!;
   }
   return sum;
 }
@@ -31,7 +36,15 @@ export const MATMUL_FLOAT = {
 function sourceFor(weight: 'f32' | 'f16' | 'bf16'): KernelSource {
   return {
     kernel: matmulFloat,
-    parameters: { x: 'f32', weight, numIn: 'integer', bias: 'f32', hasBias: 'integer' },
+    parameters: {
+      x: 'f32',
+      weight,
+      numIn: 'integer',
+      bias: 'f32',
+      hasBias: 'integer',
+      residual: 'f32',
+      hasResidual: 'integer',
+    },
     result: 'element',
   };
 }

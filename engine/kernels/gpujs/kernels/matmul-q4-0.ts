@@ -15,6 +15,8 @@ function matmulQ4_0(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
+  residual: Matrix,
+  hasResidual: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -31,11 +33,23 @@ function matmulQ4_0(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
+  if (hasResidual > 0) {
+    sum += residual[t]![n]!;
+  }
   return sum;
 }
 
 export const MATMUL_Q4_0: KernelSource = {
   kernel: matmulQ4_0,
-  parameters: { x: 'f32', levels: 'u8', scales: 'f16', numBlocks: 'integer', bias: 'f32', hasBias: 'integer' },
+  parameters: {
+    x: 'f32',
+    levels: 'u8',
+    scales: 'f16',
+    numBlocks: 'integer',
+    bias: 'f32',
+    hasBias: 'integer',
+    residual: 'f32',
+    hasResidual: 'integer',
+  },
   result: 'element',
 };

@@ -20,6 +20,8 @@ function matmulQ4_K(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
+  residual: Matrix,
+  hasResidual: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -49,11 +51,23 @@ function matmulQ4_K(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
+  if (hasResidual > 0) {
+    sum += residual[t]![n]!;
+  }
   return sum;
 }
 
 export const MATMUL_Q4_K: KernelSource = {
   kernel: matmulQ4_K,
-  parameters: { x: 'f32', bytes: 'u8', factors: 'f16', numBlocks: 'integer', bias: 'f32', hasBias: 'integer' },
+  parameters: {
+    x: 'f32',
+    bytes: 'u8',
+    factors: 'f16',
+    numBlocks: 'integer',
+    bias: 'f32',
+    hasBias: 'integer',
+    residual: 'f32',
+    hasResidual: 'integer',
+  },
   result: 'element',
 };

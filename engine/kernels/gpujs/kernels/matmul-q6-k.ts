@@ -19,6 +19,8 @@ function matmulQ6_K(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
+  residual: Matrix,
+  hasResidual: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -43,6 +45,9 @@ function matmulQ6_K(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
+  if (hasResidual > 0) {
+    sum += residual[t]![n]!;
+  }
   return sum;
 }
 
@@ -56,6 +61,8 @@ export const MATMUL_Q6_K: KernelSource = {
     numBlocks: 'integer',
     bias: 'f32',
     hasBias: 'integer',
+    residual: 'f32',
+    hasResidual: 'integer',
   },
   result: 'element',
 };

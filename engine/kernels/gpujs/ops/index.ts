@@ -4,7 +4,7 @@ import type { OpArgs, OpName } from '../../ops.ts';
 import { add, geluMul, siluMul } from './elementwise.ts';
 import { checkCache, copyBlocks, writeKv } from './kv-cache.ts';
 import { tokenLogprobs, topLogits } from './logits.ts';
-import { matmul } from './matmul.ts';
+import { gatedMatmul, matmul } from './matmul.ts';
 import { layerNorm, rmsNorm } from './norms.ts';
 import type { OpTarget } from './op-target.ts';
 import { pagedAttention } from './paged-attention.ts';
@@ -18,6 +18,7 @@ const OPS: GpujsOps = {
   rmsNorm,
   layerNorm,
   matmul,
+  gatedMatmul,
   rope,
   writeKv,
   pagedAttention,

@@ -8,7 +8,7 @@ import { copyBlocks, gatherRows } from './copies.ts';
 import { add, geluMul, siluMul } from './elementwise.ts';
 import { embed } from './embed.ts';
 import { hostTensor } from './host-tensor.ts';
-import { matmul } from './matmul.ts';
+import { gatedMatmul, matmul } from './matmul.ts';
 import type { NativeOp, Share } from './native-op.ts';
 import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
@@ -24,6 +24,7 @@ const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
   rmsNorm,
   layerNorm,
   matmul,
+  gatedMatmul,
   rope,
   writeKv,
   pagedAttention,

@@ -1,23 +1,24 @@
-/** What a matmul, or the part of it that concerns some of its tokens, works on: where everything lies, and its activations
- * packed tile by tile (packing/activation-layout.ts). */
+/** What the product with one weight, or the part of it that concerns some of the tokens, works on: where everything lies,
+ * and its activations packed tile by tile (packing/activation-layout.ts). */
 import type { Tensor } from '../../../tensor/tensor.ts';
-import type { MatmulArgs } from '../../ops.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
-import { ACTIVATION_AREA_BYTES, ACTIVATION_AREA_START } from '../linear-memory.ts';
+import { ACTIVATION_AREA_BYTES } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import type { PackedFormat } from '../packing/packed-format.ts';
 import { addressOf } from '../wasm-buffer.ts';
+import { type Bias, biasOf, type Join } from './matmul-finish.ts';
 
 export interface MatmulJob {
   /** Of the weight as kernels see it. */
   readonly format: PackedFormat;
   readonly x: number;
-  /** Where its packed activations go. */
+  /** Where the packed activations lie. */
   readonly packed: number;
   readonly weight: Tensor;
-  readonly bias: Tensor | undefined;
+  readonly bias: Bias | undefined;
+  readonly join: Join | undefined;
   readonly out: number;
   readonly firstToken: number;
   readonly numTokens: number;
@@ -26,19 +27,26 @@ export interface MatmulJob {
   readonly numGroups: number;
   readonly rowLength: number;
   readonly numRecords: number;
-  /** Tokens whose packed activations there is room for. */
-  readonly chunkTokens: number;
 }
 
-export function jobOf({ x, weight, bias, out }: MatmulArgs, format: PackedFormat): MatmulJob {
+/** A linear layer. */
+export interface Layer {
+  readonly x: Tensor;
+  readonly weight: Tensor;
+  readonly bias: Tensor | undefined;
+  readonly join?: Join | undefined;
+  readonly out: Tensor;
+}
+
+export function jobOf({ memory }: Machine, { x, weight, bias, join, out }: Layer, format: PackedFormat): MatmulJob {
   const [numRows, rowLength] = weight.shape as [number, number];
-  const numTiles = Math.floor(ACTIVATION_AREA_BYTES / Math.max(1, bytesPerToken(format, rowLength) * TILE_TOKENS));
   return {
     format,
     x: addressOf(x),
-    packed: ACTIVATION_AREA_START,
+    packed: 0,
     weight,
-    bias,
+    bias: biasOf(memory, bias),
+    join,
     out: addressOf(out),
     firstToken: 0,
     numTokens: x.shape[0]!,
@@ -46,7 +54,6 @@ export function jobOf({ x, weight, bias, out }: MatmulArgs, format: PackedFormat
     numGroups: Math.ceil(numRows / GROUP_ROWS),
     rowLength,
     numRecords: Math.ceil(rowLength / format.record.blockK),
-    chunkTokens: numTiles * TILE_TOKENS,
   };
 }
 
@@ -55,9 +62,10 @@ export function bytesPerToken({ record, activations }: PackedFormat, rowLength: 
   return Math.ceil(rowLength / record.blockK) * activations.bytesPerToken;
 }
 
-/** Whether rows of this length fit the activation area: at least one full tile must. */
+/** Whether rows of this length fit the activation area: one full tile must, twice, as a gated MLP may want its activations
+ * in two formats. */
 export function fitsActivationArea(format: PackedFormat, rowLength: number): boolean {
-  return bytesPerToken(format, rowLength) * TILE_TOKENS <= ACTIVATION_AREA_BYTES;
+  return 2 * bytesPerToken(format, rowLength) * TILE_TOKENS <= ACTIVATION_AREA_BYTES;
 }
 
 /** Tokens in the tile that starts at token `start` of a chunk. */

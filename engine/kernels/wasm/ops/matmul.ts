@@ -1,57 +1,91 @@
-/** matmul: activations are packed, then tiles of 4 tokens meet groups of 8 weight rows.
+/** matmul and gatedMatmul: activations are packed, then tiles of 4 tokens meet groups of 8 weight rows.
  *
  *   for a chunk of tokens that fits the activation area:
  *     pack      a part is a range of (token, record) pairs                     matmul-job.ts      -- meet --
  *     multiply  a thread takes ranges of groups of weight rows:                group-shares.ts
  *                 for a panel of groups that stays in the L2 cache,
- *                   for a tile of tokens: one kernel call                      matmul-tiles.ts
+ *                   for each of the weights (a gated MLP has two),
+ *                     for a tile of tokens: one kernel call                    matmul-tiles.ts
+ *                     and what becomes of its products                         matmul-finish.ts
  *                                                                              -- meet, before the next chunk --
- * A decode step is one chunk, one tile and one panel: the weight streams by once. Its activations are so few that every
- * thread packs them all for itself, which takes less time than to meet.
+ * A decode step is one chunk and one tile: the weights stream by once. Its activations are so few that every thread packs
+ * them all for itself, which takes less time than to meet.
  *
  * Weights of formats without kernels are dequantized on the way (matmul-dequantized.ts). */
-import { WHOLE } from '../../part.ts';
-import { THREAD_ACTIVATION_BYTES, threadActivations } from '../linear-memory.ts';
+import type { Tensor } from '../../../tensor/tensor.ts';
+import { threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { packingOf } from '../wasm-buffer.ts';
+import { addressOf, packingOf } from '../wasm-buffer.ts';
 import { divideGroups } from './group-shares.ts';
 import { canBeDequantized, DEQUANTIZED, multiplyDequantized } from './matmul-dequantized.ts';
-import { bytesPerToken, fitsActivationArea, jobOf, type MatmulJob, packChunk } from './matmul-job.ts';
-import { addBias, fillWithBias, multiplyPacked } from './matmul-tiles.ts';
+import { fitsActivationArea, jobOf, type Layer, type MatmulJob } from './matmul-job.ts';
+import { type GroupRange, groupsPerPanel, multiplyPacked } from './matmul-tiles.ts';
 import type { NativeOp, Share } from './native-op.ts';
+import { placeActivations } from './packed-activations.ts';
 
 export const matmul: NativeOp<'matmul'> = {
-  takes: ({ weight }) =>
-    packingOf(weight) !== undefined || (canBeDequantized(weight) && fitsActivationArea(DEQUANTIZED, weight.shape[1]!)),
-  run(machine, args, share) {
-    const packing = packingOf(args.weight);
-    const job = jobOf(args, packing?.format ?? DEQUANTIZED);
-    const multiply = packing === undefined ? multiplyDequantized : multiplyPacked;
-    if (job.numTokens === 0 || job.numRows === 0) return;
-    if (job.numRecords === 0) fillWithBias(machine, job, share.part);
-    else runChunks(machine, job, share, multiply);
+  takes: ({ weight }) => takesWeight(weight),
+  run(machine, { x, weight, bias, residual, out }, share) {
+    const join = residual === undefined ? undefined : ({ kernel: 'add', operand: addressOf(residual) } as const);
+    multiply(machine, [{ x, weight, bias, join, out }], share);
   },
 };
 
-function runChunks(machine: Machine, job: MatmulJob, share: Share, multiply: typeof multiplyPacked): void {
-  const { numTokens, chunkTokens } = job;
-  const multiplyChunk = (chunk: MatmulJob): void =>
-    divideGroups(machine, chunk.numGroups, share, (groups) => {
-      multiply(machine, chunk, groups, share.part);
-      addBias(machine, chunk, groups);
-    });
-  if (numTokens * bytesPerToken(job.format, job.rowLength) <= THREAD_ACTIVATION_BYTES) {
-    const alone = { ...job, packed: threadActivations(share.part.index) };
-    packChunk(machine, alone, WHOLE);
-    multiplyChunk(alone);
-    return;
+const GATES = { silu: 'silu_mul', gelu: 'gelu_mul' } as const;
+
+export const gatedMatmul: NativeOp<'gatedMatmul'> = {
+  takes: ({ gateWeight, upWeight }) => takesWeight(gateWeight) && takesWeight(upWeight),
+  run(machine, { x, gateWeight, gateBias, upWeight, upBias, activation, out }, share) {
+    const join = { kernel: GATES[activation], operand: addressOf(out) };
+    multiply(
+      machine,
+      [
+        { x, weight: gateWeight, bias: gateBias, out },
+        { x, weight: upWeight, bias: upBias, join, out },
+      ],
+      share,
+    );
+  },
+};
+
+/** Whether kernels take the weight. Without columns there is nothing to multiply. */
+function takesWeight(weight: Tensor): boolean {
+  if (weight.shape[1] === 0) return false;
+  if (packingOf(weight) !== undefined) return true;
+  return canBeDequantized(weight) && fitsActivationArea(DEQUANTIZED, weight.shape[1]!);
+}
+
+/** Layers that read the same tokens and write the same outputs, one after the other. */
+function multiply(machine: Machine, layers: readonly Layer[], share: Share): void {
+  const { x, weight } = layers[0]!;
+  const [numTokens, numRows] = [x.shape[0]!, weight.shape[0]!];
+  if (numTokens === 0 || numRows === 0) return;
+  const all = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
+  const { jobs, isOwn, chunkTokens } = placeActivations(all, share.part);
+  for (let firstToken = 0; firstToken < numTokens; firstToken += chunkTokens) {
+    const chunks = jobs.map((job) => ({
+      ...job,
+      firstToken,
+      numTokens: Math.min(chunkTokens, numTokens - firstToken),
+    }));
+    share.packed.provide(machine, chunks, share, isOwn, firstToken > 0 || share.numJoined > 0);
+    divideGroups(machine, chunks[0]!.numGroups, share, (groups) => multiplyPanels(machine, chunks, groups, share));
   }
-  for (let first = 0; first < numTokens; first += chunkTokens) {
-    // Another thread may still read what was packed there before.
-    if (first > 0 || share.numJoined > 0) share.meet();
-    const chunk = { ...job, firstToken: first, numTokens: Math.min(chunkTokens, numTokens - first) };
-    packChunk(machine, chunk, share.part);
-    share.meet();
-    multiplyChunk(chunk);
+}
+
+/** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them. */
+function multiplyPanels(
+  machine: Machine,
+  chunks: readonly MatmulJob[],
+  { first, end }: GroupRange,
+  { part }: Share,
+): void {
+  const step = Math.min(...chunks.map(groupsPerPanel));
+  for (let group = first; group < end; group += step) {
+    const panel = { first: group, end: Math.min(end, group + step) };
+    for (const chunk of chunks) {
+      const multiplyGroups = packingOf(chunk.weight) === undefined ? multiplyDequantized : multiplyPacked;
+      multiplyGroups(machine, chunk, panel, threadScratch(part.index));
+    }
   }
 }

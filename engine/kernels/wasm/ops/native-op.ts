@@ -3,6 +3,7 @@
 import type { OpArgs, OpName } from '../../ops.ts';
 import type { Part } from '../../part.ts';
 import type { Machine } from '../machine.ts';
+import type { PackedActivations } from './packed-activations.ts';
 
 /** How a thread takes part in an op that several run together. */
 export interface Share {
@@ -14,6 +15,8 @@ export interface Share {
   readonly generation: number;
   /** How many ops other threads may still be in, before this one and independent of it (KernelOps.together). */
   readonly numJoined: number;
+  /** What matmuls have packed since the threads last met. */
+  readonly packed: PackedActivations;
 }
 
 export interface NativeOp<Name extends OpName> {

@@ -6,8 +6,8 @@ import { TANH_CODE } from './tanh.ts';
 
 const THREADS = 256;
 
-/** WGSL of the result, from `a` and `b`. */
-const FORMULAS = {
+/** WGSL of the result, from `a` and `b`; geluMul needs `TANH_CODE`. The matmul kernels join their outputs by the same. */
+export const FORMULAS = {
   add: 'a + b',
   // WGSL says nothing of a sum that overflows; past 87 the quotient is as good as 0.
   siluMul: 'a / (1.0 + exp(min(-a, 87.0))) * b',

@@ -3,7 +3,7 @@ import type { OpArgs, OpName } from '../../ops.ts';
 import type { OpContext } from '../op-context.ts';
 import { copyBlocks } from './copy-blocks.ts';
 import { add, geluMul, siluMul } from './elementwise.ts';
-import { matmul } from './matmul.ts';
+import { gatedMatmul, matmul } from './matmul.ts';
 import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
 import { rope } from './rope.ts';
@@ -21,6 +21,7 @@ export const GPU_OPS: GpuOps = {
   rmsNorm,
   layerNorm,
   matmul,
+  gatedMatmul,
   rope,
   writeKv,
   pagedAttention,

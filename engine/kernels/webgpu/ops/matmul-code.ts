@@ -1,5 +1,7 @@
 /** What all matmul kernels have in common: arguments, how weights and activations are read, how a result is stored. */
 import type { WeightFormat } from '../weight-formats/index.ts';
+import { FORMULAS } from './elementwise.ts';
+import { TANH_CODE } from './tanh.ts';
 
 /** How a kernel sees the weight. */
 export interface MatmulWeight {
@@ -11,12 +13,16 @@ export interface MatmulWeight {
   readonly activations?: 'f32' | 'int8';
 }
 
+/** What an output becomes of a sum and its bias: itself, or something that it makes with what was in its place before. The
+ * numbers are `p.join`. */
+export const JOINS = { none: 0, add: 1, siluMul: 2, geluMul: 3 } as const;
+
 /** Declares the bindings, `load_group` and `group_vec4` (see `WeightFormat`), and
  *
  *   fn x_at(token: u32, group: u32, j: u32) -> vec4<f32>       four activations, as `group_vec4` gives four weights;
  *                                                              with int8 `levels_at` and `group_dot` instead
  *   fn horizontal(v: vec4<f32>) -> f32                         their sum
- *   fn store(row: u32, token: u32, sum: f32)                   with the bias; does nothing past the end */
+ *   fn store(row: u32, token: u32, sum: f32)                   with the bias, joined; does nothing past the end */
 export function matmulCommonCode(variant: MatmulWeight): string {
   const { format, hasGroups } = variant;
   const x = activationsCode(variant);
@@ -24,6 +30,7 @@ export function matmulCommonCode(variant: MatmulWeight): string {
 struct Params {
   row_length: u32, groups_per_row: u32, tokens: u32, rows: u32, row_in_buffer: u32,
   weight_start: u32, scales_start: u32, x_start: u32, has_bias: u32, bias_start: u32, out_start: u32, out_stride: u32,
+  join: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> weight: array<${hasGroups ? 'vec4<u32>' : 'u32'}>;
@@ -31,14 +38,25 @@ struct Params {
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> output: array<f32>;
 ${hasGroups ? format.groupCode : elementGroupCode(format)}
-${x.code}
+${x.code}${TANH_CODE}
 fn horizontal(v: vec4<f32>) -> f32 { return (v.x + v.z) + (v.y + v.w); }
+
+fn joined(a: f32, b: f32) -> f32 {
+  switch p.join {
+    case ${JOINS.add}u: { return ${FORMULAS.add}; }
+    case ${JOINS.siluMul}u: { return ${FORMULAS.siluMul}; }
+    case ${JOINS.geluMul}u: { return ${FORMULAS.geluMul}; }
+    default: { return b; }
+  }
+}
 
 fn store(row: u32, token: u32, sum: f32) {
   if (row >= p.rows || token >= p.tokens) { return; }
   var result = sum;
   if (p.has_bias == 1u) { result += bias[p.bias_start + row]; }
-  output[p.out_start + token * p.out_stride + row] = result;
+  let place = p.out_start + token * p.out_stride + row;
+  if (p.join != ${JOINS.none}u) { result = joined(output[place], result); }
+  output[place] = result;
 }
 `;
 }

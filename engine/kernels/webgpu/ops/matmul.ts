@@ -12,14 +12,36 @@ import type { GpuKernel } from '../gpu-kernel.ts';
 import type { BoundTensor } from '../gpu-memory.ts';
 import { type OpContext, packParams } from '../op-context.ts';
 import { bindVector, type WeightPart, weightParts } from '../weight-views.ts';
+import { add } from './elementwise.ts';
 import { roundToInt8 } from './int8-activations.ts';
+import { JOINS } from './matmul-code.ts';
 import { matmulMatrixCode } from './matmul-matrix-code.ts';
 import { matmulTeamCode, TEAMS, teamTile } from './matmul-team-code.ts';
 import { hasRoomForTile, matmulTileCode, TILE_SIZE } from './matmul-tile-code.ts';
 
 const BINDINGS = ['uniform', 'read', 'read', 'read', 'read_write'] as const;
 
-export function matmul(context: OpContext, { x, weight, bias, out }: OpArgs['matmul']): void {
+/** Kernels join their results with what lies in `out`: a residual that lies elsewhere is added afterwards. */
+export function matmul(context: OpContext, { residual, ...layer }: OpArgs['matmul']): void {
+  const { out } = layer;
+  const isOut = residual?.buffer === out.buffer && residual.byteOffset === out.byteOffset;
+  multiply(context, layer, isOut ? 'add' : 'none');
+  if (residual !== undefined && !isOut) add(context, { a: residual, b: out, out });
+}
+
+/** The second product takes the first one's place. */
+export function gatedMatmul(context: OpContext, args: OpArgs['gatedMatmul']): void {
+  const { x, out, activation } = args;
+  multiply(context, { x, weight: args.gateWeight, bias: args.gateBias, out }, 'none');
+  const join = activation === 'silu' ? 'siluMul' : 'geluMul';
+  multiply(context, { x, weight: args.upWeight, bias: args.upBias, out }, join);
+}
+
+function multiply(
+  context: OpContext,
+  { x, weight, bias, out }: Omit<OpArgs['matmul'], 'residual'>,
+  join: keyof typeof JOINS,
+): void {
   const { memory, recorder } = context;
   const [numTokens, rowLength] = x.shape as [number, number];
   const [input, output] = [memory.bind(x), memory.bind(out)];
@@ -48,6 +70,7 @@ export function matmul(context: OpContext, { x, weight, bias, out }: OpArgs['mat
         boundBias.wordOffset + part.firstRow,
         output.wordOffset + part.firstRow,
         weight.shape[0]!,
+        JOINS[join],
       ]),
       storage: [part.slice, wantsInt8 ? levels! : input, boundBias, output],
       workgroups: [Math.ceil(part.numRows / rowsPerGroup), Math.ceil(numTokens / tokensPerGroup), 1],

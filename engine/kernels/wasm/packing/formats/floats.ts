@@ -1,22 +1,21 @@
 /** F32, F16 and BF16: nothing but elements. */
 import type { FloatDType } from '../../../../tensor/dtype.ts';
 import { readF16 } from '../../../../tensor/float16.ts';
-import { HALF_PRESCALE } from '../../generators/half-floats.ts';
 import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
-import { FLOAT_ACTIVATIONS } from '../activation-layout.ts';
+import { FLOAT_ACTIVATIONS, type FloatLayout, PRESCALED_ACTIVATIONS } from '../activation-layout.ts';
 import type { PackedFormat } from '../packed-format.ts';
 import { F32_RECORD, type FloatRecord, HALF_RECORD } from '../record-layout.ts';
 
-export const f32 = floatFormat('f32', F32_RECORD, 1, (bytes, start, out, outStart, count) => {
+export const f32 = floatFormat('f32', F32_RECORD, FLOAT_ACTIVATIONS, (bytes, start, out, outStart, count) => {
   const [from, to] = [new Int32Array(bytes.buffer, bytes.byteOffset + start), bitsOf(out)];
   for (let k = 0; k < count; k++) to[outStart + k] = from[k * GROUP_ROWS]!;
 });
 
-export const f16 = floatFormat('f16', HALF_RECORD, HALF_PRESCALE, (bytes, start, out, outStart, count) => {
+export const f16 = floatFormat('f16', HALF_RECORD, PRESCALED_ACTIVATIONS, (bytes, start, out, outStart, count) => {
   for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) out[outStart + k] = readF16(bytes, at);
 });
 
-export const bf16 = floatFormat('bf16', HALF_RECORD, 1, (bytes, start, out, outStart, count) => {
+export const bf16 = floatFormat('bf16', HALF_RECORD, FLOAT_ACTIVATIONS, (bytes, start, out, outStart, count) => {
   const to = bitsOf(out);
   for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) {
     to[outStart + k] = (bytes[at]! << 16) | (bytes[at + 1]! << 24);
@@ -27,14 +26,14 @@ export const bf16 = floatFormat('bf16', HALF_RECORD, 1, (bytes, start, out, outS
 function floatFormat(
   dtype: FloatDType,
   record: FloatRecord,
-  prescale: number,
+  activations: FloatLayout,
   readStrided: (bytes: Uint8Array, start: number, out: Float32Array, outStart: number, count: number) => void,
 ): PackedFormat {
   const size = record.bytesPerElement;
   return {
     dtype,
     record,
-    activations: FLOAT_ACTIVATIONS,
+    activations,
     pairs: 'always',
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
@@ -43,7 +42,7 @@ function floatFormat(
     packActivations({ kernels, memory }, { x, numValues, record: start, count, tokens, token }) {
       const first = start + token * 4;
       const numHere = Math.min(count * record.blockK, numValues);
-      kernels.spread_f32!(x, first, tokens * 4, numHere, prescale);
+      kernels.spread_f32!(x, first, tokens * 4, numHere, activations.scale);
       // Past K the weights are zeros, but 0 times what was left there may be NaN.
       for (let k = numHere; k < count * record.blockK; k++) memory.floats[first / 4 + k * tokens] = 0;
     },

@@ -1,0 +1,83 @@
+/** Where matmuls find their activations packed: in the thread's own memory where they are few, in the area of all threads
+ * where they are many. Weights whose formats take the same activations share them: those of one op, and those of ops that
+ * run together, as nothing that one of them reads may change before the threads meet. */
+import type { Part } from '../../part.ts';
+import { WHOLE } from '../../part.ts';
+import {
+  ACTIVATION_AREA_BYTES,
+  ACTIVATION_AREA_START,
+  THREAD_ACTIVATION_BYTES,
+  threadActivations,
+} from '../linear-memory.ts';
+import type { Machine } from '../machine.ts';
+import { TILE_TOKENS } from '../packing/activation-layout.ts';
+import { bytesPerToken, type MatmulJob, packChunk } from './matmul-job.ts';
+import type { Share } from './native-op.ts';
+
+/** Jobs over the same tokens, each of which knows where its packed activations go. */
+export interface PlacedJobs {
+  readonly jobs: readonly MatmulJob[];
+  /** Whether each thread packs all of them for itself. */
+  readonly isOwn: boolean;
+  /** Tokens that there is room for. */
+  readonly chunkTokens: number;
+}
+
+export function placeActivations(jobs: readonly MatmulJob[], part: Part): PlacedJobs {
+  const { numTokens } = jobs[0]!;
+  const kinds = jobs.filter((job, i) => jobs.findIndex((other) => takesSame(job, other)) === i);
+  const sizes = kinds.map(({ format, rowLength }) => bytesPerToken(format, rowLength));
+  const tokenBytes = sizes.reduce((sum, size) => sum + size, 0);
+  const isOwn = numTokens * tokenBytes <= THREAD_ACTIVATION_BYTES;
+  const chunkTokens = isOwn ? numTokens : Math.floor(ACTIVATION_AREA_BYTES / (tokenBytes * TILE_TOKENS)) * TILE_TOKENS;
+  const start = isOwn ? threadActivations(part.index) : ACTIVATION_AREA_START;
+  const placed = jobs.map((job) => {
+    const before = sizes.slice(
+      0,
+      kinds.findIndex((kind) => takesSame(job, kind)),
+    );
+    return { ...job, packed: before.reduce((address, size) => address + chunkTokens * size, start) };
+  });
+  return { jobs: placed, isOwn, chunkTokens };
+}
+
+const takesSame = (a: MatmulJob, b: MatmulJob): boolean => a.format.activations === b.format.activations;
+
+/** A thread's note of what it may find packed. */
+export class PackedActivations {
+  #machine: Machine | undefined;
+  #chunks: readonly MatmulJob[] = [];
+
+  /** Packs what the chunks need and is not there yet. All threads come to the same answer.
+   * @param mayBeInUse  whether another thread may still read what the area of all threads holds */
+  provide(machine: Machine, chunks: readonly MatmulJob[], share: Share, isOwn: boolean, mayBeInUse: boolean): void {
+    if (machine === this.#machine && chunks.every((chunk) => this.#holds(chunk))) return;
+    this.#machine = machine;
+    this.#chunks = [];
+    if (!isOwn && mayBeInUse) share.meet();
+    for (const chunk of chunks) {
+      if (this.#holds(chunk)) continue;
+      packChunk(machine, chunk, isOwn ? WHOLE : share.part);
+      this.#chunks = [...this.#chunks, chunk];
+    }
+    if (!isOwn) share.meet();
+  }
+
+  /** To be called when threads have met. */
+  forget(): void {
+    this.#machine = undefined;
+    this.#chunks = [];
+  }
+
+  #holds({ packed, x, firstToken, numTokens, rowLength, format }: MatmulJob): boolean {
+    return this.#chunks.some(
+      (held) =>
+        held.packed === packed &&
+        held.x === x &&
+        held.firstToken === firstToken &&
+        held.numTokens === numTokens &&
+        held.rowLength === rowLength &&
+        held.format.activations === format.activations,
+    );
+  }
+}
