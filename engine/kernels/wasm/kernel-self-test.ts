@@ -13,7 +13,7 @@ const SEED = 20240229;
 
 /** Arguments for a kernel, by the start of its name. Counts are such that the bulk, the rest and several rounds run. */
 const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] = [
-  ['matmul_', [A, B, OUT, 160, 3, 2]],
+  ['matmul_', [A, B, OUT, 160, 3, 2, A + 0x800, B + 0x800]],
   ['quantize_i16', [A, OUT, OUT + 256, 272, 3]],
   ['quantize_i8', [A, OUT, OUT + 128, 160, 3, OUT + 144]],
   ['quantize_k', [A, OUT, OUT + 0x800, 320, 3, OUT + 0x900]],
@@ -21,9 +21,9 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ...(['pack_q4_k', 'pack_q5_k', 'pack_q6_k'] as const).map((name) => [name, [A, OUT, 5, 3]] as const),
   ['pack_q', [A, OUT, OUT + 0x4000, 3]],
   ['pack_', [A, OUT, 37]],
-  ['add', [A, B, OUT, 61]],
-  ['silu_mul', [A, B, OUT, 61]],
-  ['gelu_mul', [A, B, OUT, 61]],
+  ['add', [A, B, OUT, 61, 3, 256, 288]],
+  ['silu_mul', [A, B, OUT, 61, 3, 256, 288]],
+  ['gelu_mul', [A, B, OUT, 61, 3, 256, 288]],
   ['rms_norm', [A, B, OUT, 61, 1 / 61, 1e-5]],
   ['layer_norm', [A, B, B + 0x400, OUT, 61, 1 / 61, 1e-5]],
   ['rope', [OUT, B, 17, 8, 4]],

@@ -7,12 +7,13 @@ import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { exponential, type Features } from './arithmetic.ts';
 
-/** (a, b, out, count) -> (): out = a + b. */
+/** (a, b, out, count, rows, stride, bStride) -> (): out = a + b, row by row. Rows of a and out are `stride` bytes apart, those
+ * of b `bStride`. */
 export function add(): FunctionBuilder {
   return elementwise('add', (_fn, a, b) => a.map((x, i) => x.set(f32x4.add(x, b[i]!))));
 }
 
-/** (gate, up, out, count) -> (): out = gate / (1 + e^-gate) * up. */
+/** (gate, up, out, count, rows, stride, upStride) -> (): out = gate / (1 + e^-gate) * up. */
 export function siluMul(features: Features): FunctionBuilder {
   return elementwise('silu_mul', (fn, gates, ups) => {
     const exps = fn.locals('v128', gates.length);
@@ -20,7 +21,7 @@ export function siluMul(features: Features): FunctionBuilder {
   });
 }
 
-/** (gate, up, out, count) -> (): out = gelu(gate) * up, by the tanh formula, in which (1 + tanh u) / 2 is the same as
+/** (gate, up, out, count, rows, stride, upStride) -> (): out = gelu(gate) * up, by the tanh formula, in which (1 + tanh u) / 2 is the same as
  * 1 / (1 + e^-2u):
  *
  *   gelu(x) = x / (1 + e^-2u)      u = sqrt(2 / pi) * (x + 0.044715 x^3)
@@ -62,8 +63,16 @@ type Compute = (fn: FunctionBuilder, a: readonly Local<'v128'>[], b: readonly Lo
 /** All loads come before all stores: V8 fuses the halves of a pair only when nothing is written between them. */
 function elementwise(name: string, compute: Compute): FunctionBuilder {
   const fn = new FunctionBuilder(name);
-  const [a, b, out, count] = [fn.param('i32'), fn.param('i32'), fn.param('i32'), fn.param('i32')];
-  const rounds = fn.local('i32');
+  const { aRow, bRow, outRow, count, rows, stride, bStride } = fn.params(
+    'aRow',
+    'bRow',
+    'outRow',
+    'count',
+    'rows',
+    'stride',
+    'bStride',
+  );
+  const [a, b, out, rounds] = fn.locals('i32', 4) as [Local<'i32'>, Local<'i32'>, Local<'i32'>, Local<'i32'>];
   const step = (numElements: number): Statement[] => [a, b, out].map((pointer) => advance(pointer, 4 * numElements));
 
   const [as, bs] = [fn.locals('v128', 2), fn.locals('v128', 2)];
@@ -81,10 +90,19 @@ function elementwise(name: string, compute: Compute): FunctionBuilder {
     f32.store(out, f32x4.extractLane(one, 0)),
   ];
   fn.emit(
-    rounds.set(i32.shrU(count, i32.const(3))),
-    countDownFromAny(rounds, ...wide, ...step(8)),
-    rounds.set(i32.and(count, i32.const(7))),
-    countDownFromAny(rounds, ...narrow, ...step(1)),
+    countDownFromAny(
+      rows,
+      a.set(aRow),
+      b.set(bRow),
+      out.set(outRow),
+      rounds.set(i32.shrU(count, i32.const(3))),
+      countDownFromAny(rounds, ...wide, ...step(8)),
+      rounds.set(i32.and(count, i32.const(7))),
+      countDownFromAny(rounds, ...narrow, ...step(1)),
+      advance(aRow, stride),
+      advance(bRow, bStride),
+      advance(outRow, stride),
+    ),
   );
   return fn;
 }

@@ -11,7 +11,7 @@
  *
  * Knows nothing of formats: each provides the code for one record. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
-import { advance, countDown } from '../emitter/control.ts';
+import { advance, countDown, when } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
@@ -70,22 +70,25 @@ export function tileName(format: string, { tokens, groups }: TileShape): string 
 
 /** Emits
  *
- *   (weights, x, out, outStride, numRecords, numTiles) -> ()
+ *   (weights, x, out, outStride, numRecords, numTiles, bias, residual) -> ()
  *
  * weights: the first group; groups lie one after another. x: one packed tile of activations. out: the first token's
  * first output; the next token's is `outStride` bytes on. numRecords: K / blockK. numTiles: how many tiles of `groups`
- * groups, one after another along the weight's rows. Both counts must be at least 1. */
+ * groups, one after another along the weight's rows. Both counts must be at least 1. bias: the first row's; residual: what
+ * is added to the first token's first output, the rest as outputs lie; 0 for none. */
 export function matmulTile(format: TileFormat, shape: TileShape, features: Features): FunctionBuilder {
   const { tokens, groups } = shape;
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
-  const { weights, xStart, out, outStride, numRecords, numTiles } = fn.params(
+  const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual } = fn.params(
     'weights',
     'xStart',
     'out',
     'outStride',
     'numRecords',
     'numTiles',
+    'bias',
+    'residual',
   );
   const x = fn.local('i32');
   const secondGroup = fn.local('i32');
@@ -119,8 +122,16 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
         ...(groups === 2 ? [advance(secondGroup, format.weightRecordBytes)] : []),
         advance(x, format.activationRecordBytes(tokens)),
       ),
+      ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
+      when(bias, ...sums.flatMap((halves) => addRow(halves, bias)), advance(bias, groups * GROUP_OUT_BYTES)),
+      when(
+        residual,
+        row.set(residual),
+        ...sums.flatMap((halves) => [...addRow(halves, row), advance(row, outStride)]),
+        advance(residual, groups * GROUP_OUT_BYTES),
+      ),
       row.set(out),
-      ...sums.flatMap((halves) => [...storeRow(fn, row, halves, format.postscale), advance(row, outStride)]),
+      ...sums.flatMap((halves) => [...storeRow(row, halves), advance(row, outStride)]),
       // The pointer to the first group has come to the second: the next tile starts after that.
       ...(groups === 2 ? [weights.set(secondGroup)] : []),
       advance(out, groups * GROUP_OUT_BYTES),
@@ -136,7 +147,14 @@ function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
   };
 }
 
-function storeRow(fn: FunctionBuilder, row: I32, halves: readonly Local<'v128'>[], postscale: number): Statement[] {
-  const scaled = (sum: V128) => (postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
-  return halves.map((sum, half) => v128.store(row, scaled(sum), half * 16));
+function scale(fn: FunctionBuilder, sum: Local<'v128'>, postscale: number): Statement {
+  return sum.set(postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
+}
+
+function addRow(halves: readonly Local<'v128'>[], row: I32): Statement[] {
+  return halves.map((sum, half) => sum.set(f32x4.add(v128.load(row, half * 16), sum)));
+}
+
+function storeRow(row: I32, halves: readonly Local<'v128'>[]): Statement[] {
+  return halves.map((sum, half) => v128.store(row, sum, half * 16));
 }

@@ -10,7 +10,7 @@ export const add: NativeOp<'add'> = {
   takes: () => true,
   run({ kernels }, { a, b, out }, { part }) {
     const [first, count] = elementsOf(out.numElements, part);
-    kernels.add!(addressOf(a) + 4 * first, addressOf(b) + 4 * first, addressOf(out) + 4 * first, count);
+    kernels.add!(addressOf(a) + 4 * first, addressOf(b) + 4 * first, addressOf(out) + 4 * first, count, 1, 0, 0);
   },
 };
 
@@ -18,7 +18,15 @@ export const siluMul: NativeOp<'siluMul'> = {
   takes: () => true,
   run({ kernels }, { gate, up, out }, { part }) {
     const [first, count] = elementsOf(out.numElements, part);
-    kernels.silu_mul!(addressOf(gate) + 4 * first, addressOf(up) + 4 * first, addressOf(out) + 4 * first, count);
+    kernels.silu_mul!(
+      addressOf(gate) + 4 * first,
+      addressOf(up) + 4 * first,
+      addressOf(out) + 4 * first,
+      count,
+      1,
+      0,
+      0,
+    );
   },
 };
 
@@ -26,7 +34,15 @@ export const geluMul: NativeOp<'geluMul'> = {
   takes: () => true,
   run({ kernels }, { gate, up, out }, { part }) {
     const [first, count] = elementsOf(out.numElements, part);
-    kernels.gelu_mul!(addressOf(gate) + 4 * first, addressOf(up) + 4 * first, addressOf(out) + 4 * first, count);
+    kernels.gelu_mul!(
+      addressOf(gate) + 4 * first,
+      addressOf(up) + 4 * first,
+      addressOf(out) + 4 * first,
+      count,
+      1,
+      0,
+      0,
+    );
   },
 };
 

@@ -1,11 +1,13 @@
-/** What becomes of products on their way to `out`: the bias, and what the op joins them with. A thread does it to the
- * products of a tile while they are in its cache, so that nobody has to pass over them a second time.
+/** What becomes of products on their way to `out`: the bias, and what the op joins them with. A kernel adds an f32 bias and
+ * a residual as it stores its tile; the rest happens here, to a tile's products in the thread's scratch memory. Nobody has
+ * to pass over the outputs a second time.
  *
  *   matmul                y = products + bias     out = y
  *   matmul, residual      y = products + bias     out = residual + y
  *   gatedMatmul           y = products + bias     out = y with the gate's weight, then out = act(out) * y with the other */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { vectorOf } from '../../reference/host-memory.ts';
+import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf } from '../wasm-buffer.ts';
@@ -18,16 +20,19 @@ export interface Join {
   readonly operand: number;
 }
 
-/** The address of an f32 bias, or the values of another. */
+/** The address of an f32 bias for whole groups of rows, or the values of another. */
 export type Bias = number | Float32Array;
 
 export function biasOf(memory: LinearMemory, bias: Tensor | undefined): Bias | undefined {
   if (bias === undefined) return undefined;
-  return bias.dtype === 'f32' ? addressOf(bias) : vectorOf(hostTensor(memory, bias));
+  const isForKernels = bias.dtype === 'f32' && bias.numElements % GROUP_ROWS === 0;
+  return isForKernels ? addressOf(bias) : vectorOf(hostTensor(memory, bias));
 }
 
-/** Whether products are outputs as they are. */
-export const isPlain = ({ bias, join }: MatmulJob): boolean => bias === undefined && join === undefined;
+/** Whether a kernel can do all that becomes of the products of whole groups. */
+export function isForKernels({ bias, join }: MatmulJob): boolean {
+  return !(bias instanceof Float32Array) && (join === undefined || join.kernel === 'add');
+}
 
 /** Outputs of some tokens for some weight rows. */
 export interface Outputs {
@@ -37,25 +42,33 @@ export interface Outputs {
   readonly numRows: number;
 }
 
-/** Where products lie, and how many bytes it is from token to token. */
+/** Where products lie, to which a kernel has added an f32 bias, and how many bytes it is from token to token. */
 export interface Products {
   readonly address: number;
   readonly stride: number;
 }
 
-/** Takes products to where they belong. Where there is a bias it is added in place. */
+/** Takes products to where they belong; another bias is added in place. */
 export function finish(
   { kernels, memory }: Machine,
   { bias, join, out, numRows: outWidth }: MatmulJob,
   { firstToken, numTokens, firstRow, numRows }: Outputs,
   { address, stride }: Products,
 ): void {
-  for (let m = 0; m < numTokens; m++) {
-    const y = address + m * stride;
-    const place = ((firstToken + m) * outWidth + firstRow) * 4;
-    if (typeof bias === 'number') kernels.add!(y, bias + firstRow * 4, y, numRows);
-    else if (bias !== undefined) for (let i = 0; i < numRows; i++) memory.floats[y / 4 + i]! += bias[firstRow + i]!;
-    if (join === undefined) memory.bytes.copyWithin(out + place, y, y + numRows * 4);
-    else kernels[join.kernel]!(join.operand + place, y, out + place, numRows);
+  const place = (firstToken * outWidth + firstRow) * 4;
+  if (bias instanceof Float32Array) {
+    for (let m = 0; m < numTokens; m++) {
+      const y = (address + m * stride) / 4;
+      for (let i = 0; i < numRows; i++) memory.floats[y + i]! += bias[firstRow + i]!;
+    }
+  }
+  if (join === undefined) {
+    for (let m = 0; m < numTokens; m++) {
+      const y = address + m * stride;
+      memory.bytes.copyWithin(out + place + m * outWidth * 4, y, y + numRows * 4);
+    }
+  } else {
+    const kernel = kernels[join.kernel]!;
+    kernel(join.operand + place, address, out + place, numRows, numTokens, outWidth * 4, stride);
   }
 }

@@ -5,7 +5,7 @@ import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import { groupBytes } from '../packing/packed-format.ts';
 import type { WasmBuffer } from '../wasm-buffer.ts';
-import { finish, isPlain } from './matmul-finish.ts';
+import { finish, isForKernels } from './matmul-finish.ts';
 import { type MatmulJob, tileAddress, tileTokens } from './matmul-job.ts';
 
 /** Bytes of weights that a panel of groups takes: what tile after tile of tokens finds in the L2 cache again. */
@@ -30,15 +30,15 @@ export function groupsPerPanel({ format, rowLength, numTokens }: MatmulJob): num
 export function multiplyPacked(machine: Machine, chunk: MatmulJob, { first, end }: GroupRange, scratch: number): void {
   const { address } = chunk.weight.buffer as WasmBuffer;
   const bytesPerGroup = groupBytes(chunk.format, chunk.rowLength);
+  const multiply = (from: number, to: number): void => {
+    if (from === to) return;
+    const groups = { weight: address + from * bytesPerGroup, group: from, numGroups: to - from };
+    multiplyGroups(machine, chunk, groups, scratch);
+  };
   // A last group of fewer than 8 rows goes by way of the scratch memory, though the others may not have to.
   const endFull = Math.min(end, Math.floor(chunk.numRows / GROUP_ROWS));
-  for (const [from, to] of [
-    [first, endFull],
-    [endFull, end],
-  ] as const) {
-    const groups = { weight: address + from * bytesPerGroup, group: from, numGroups: to - from };
-    if (to > from) multiplyGroups(machine, chunk, groups, scratch);
-  }
+  multiply(first, endFull);
+  multiply(endFull, end);
 }
 
 /** Packed groups that lie one after another: all of 8 rows, or one of fewer. */
@@ -54,44 +54,52 @@ export interface PackedGroups {
 export function multiplyGroups(machine: Machine, chunk: MatmulJob, groups: PackedGroups, scratch: number): void {
   const firstRow = groups.group * GROUP_ROWS;
   const numRows = Math.min(groups.numGroups * GROUP_ROWS, chunk.numRows - firstRow);
-  const goesStraight = isPlain(chunk) && numRows === groups.numGroups * GROUP_ROWS;
-  const scratchStride = groups.numGroups * GROUP_ROWS * 4;
+  const goesStraight = isForKernels(chunk) && numRows === groups.numGroups * GROUP_ROWS;
+  const bias = typeof chunk.bias === 'number' ? chunk.bias + firstRow * 4 : 0;
+  const stride = (goesStraight ? chunk.numRows : groups.numGroups * GROUP_ROWS) * 4;
   for (let start = 0; start < chunk.numTokens; start += TILE_TOKENS) {
     const firstToken = chunk.firstToken + start;
+    const place = (firstToken * chunk.numRows + firstRow) * 4;
     if (goesStraight) {
-      const out = chunk.out + (firstToken * chunk.numRows + firstRow) * 4;
-      multiplyTile(machine, chunk, { ...groups, start, out, outStride: chunk.numRows * 4 });
+      const residual = chunk.join === undefined ? 0 : chunk.join.operand + place;
+      multiplyTile(machine, chunk, groups, { start, out: chunk.out + place, stride, bias, residual });
     } else {
-      multiplyTile(machine, chunk, { ...groups, start, out: scratch, outStride: scratchStride });
+      multiplyTile(machine, chunk, groups, { start, out: scratch, stride, bias, residual: 0 });
       const outputs = { firstToken, numTokens: tileTokens(chunk, start), firstRow, numRows };
-      finish(machine, chunk, outputs, { address: scratch, stride: scratchStride });
+      finish(machine, chunk, outputs, { address: scratch, stride });
     }
   }
 }
 
-interface Tile extends PackedGroups {
+interface Tile {
   /** First token in the chunk. */
   readonly start: number;
   readonly out: number;
-  readonly outStride: number;
+  /** From a token's outputs to the next's. */
+  readonly stride: number;
+  /** Addresses, 0 for none. */
+  readonly bias: number;
+  readonly residual: number;
 }
 
 /** The first tile of a panel reads its weights from memory; the next ones find them in the cache. */
-function multiplyTile({ kernels, tileGroups }: Machine, chunk: MatmulJob, tile: Tile): void {
-  const { format, numRecords, rowLength } = chunk;
+function multiplyTile({ kernels, tileGroups }: Machine, chunk: MatmulJob, groups: PackedGroups, tile: Tile): void {
+  const { format, numRecords } = chunk;
+  const { out, stride, bias, residual } = tile;
   const tokens = tileTokens(chunk, tile.start);
-  const bytesPerGroup = groupBytes(format, rowLength);
   const x = tileAddress(chunk, tile.start);
   const hasPairs = format.pairs === 'always' || (format.pairs === 'cached' && tile.start > 0);
-  const numPairs = tileGroups === 2 && hasPairs ? tile.numGroups >> 1 : 0;
-  const numSingle = tile.numGroups - 2 * numPairs;
+  const numPairs = tileGroups === 2 && hasPairs ? groups.numGroups >> 1 : 0;
+  const numSingle = groups.numGroups - 2 * numPairs;
   if (numPairs > 0) {
     const kernel = kernels[tileName(format.dtype, { tokens, groups: 2 })]!;
-    kernel(tile.weight, x, tile.out, tile.outStride, numRecords, numPairs);
+    kernel(groups.weight, x, out, stride, numRecords, numPairs, bias, residual);
   }
   if (numSingle > 0) {
     const kernel = kernels[tileName(format.dtype, { tokens, groups: 1 })]!;
-    const out = tile.out + numPairs * 2 * GROUP_ROWS * 4;
-    kernel(tile.weight + numPairs * 2 * bytesPerGroup, x, out, tile.outStride, numRecords, numSingle);
+    const weight = groups.weight + numPairs * 2 * groupBytes(format, chunk.rowLength);
+    const done = numPairs * 2 * GROUP_ROWS * 4;
+    const rest = (address: number): number => (address === 0 ? 0 : address + done);
+    kernel(weight, x, out + done, stride, numRecords, numSingle, rest(bias), rest(residual));
   }
 }

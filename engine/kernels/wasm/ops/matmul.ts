@@ -15,7 +15,7 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf, packingOf } from '../wasm-buffer.ts';
+import { addressOf, packingOf, type WasmBuffer } from '../wasm-buffer.ts';
 import { divideGroups } from './group-shares.ts';
 import { canBeDequantized, DEQUANTIZED, multiplyDequantized } from './matmul-dequantized.ts';
 import { fitsActivationArea, jobOf, type Layer, type MatmulJob } from './matmul-job.ts';
@@ -60,32 +60,25 @@ function multiply(machine: Machine, layers: readonly Layer[], share: Share): voi
   const { x, weight } = layers[0]!;
   const [numTokens, numRows] = [x.shape[0]!, weight.shape[0]!];
   if (numTokens === 0 || numRows === 0) return;
-  const all = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
-  const { jobs, isOwn, chunkTokens } = placeActivations(all, share.part);
+  const jobs = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
+  const { isOwn, chunkTokens, starts } = placeActivations(jobs, share.part);
   for (let firstToken = 0; firstToken < numTokens; firstToken += chunkTokens) {
-    const chunks = jobs.map((job) => ({
-      ...job,
-      firstToken,
-      numTokens: Math.min(chunkTokens, numTokens - firstToken),
-    }));
+    const size = Math.min(chunkTokens, numTokens - firstToken);
+    const chunks = jobs.map((job, i) => ({ ...job, packed: starts[i]!, firstToken, numTokens: size }));
     share.packed.provide(machine, chunks, share, isOwn, firstToken > 0 || share.numJoined > 0);
-    divideGroups(machine, chunks[0]!.numGroups, share, (groups) => multiplyPanels(machine, chunks, groups, share));
+    const scratch = threadScratch(share.part.index);
+    const step = Math.min(...chunks.map(groupsPerPanel));
+    divideGroups(machine, chunks[0]!.numGroups, share, ({ first, end }) => {
+      // Panel by panel, so that one layer's outputs are still in the cache when the next one's join them.
+      for (let group = first; group < end; group += step) {
+        const panel = { first: group, end: Math.min(end, group + step) };
+        for (const chunk of chunks) multiplyPanel(machine, chunk, panel, scratch);
+      }
+    });
   }
 }
 
-/** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them. */
-function multiplyPanels(
-  machine: Machine,
-  chunks: readonly MatmulJob[],
-  { first, end }: GroupRange,
-  { part }: Share,
-): void {
-  const step = Math.min(...chunks.map(groupsPerPanel));
-  for (let group = first; group < end; group += step) {
-    const panel = { first: group, end: Math.min(end, group + step) };
-    for (const chunk of chunks) {
-      const multiplyGroups = packingOf(chunk.weight) === undefined ? multiplyDequantized : multiplyPacked;
-      multiplyGroups(machine, chunk, panel, threadScratch(part.index));
-    }
-  }
+function multiplyPanel(machine: Machine, chunk: MatmulJob, panel: GroupRange, scratch: number): void {
+  const isPacked = (chunk.weight.buffer as WasmBuffer).packing !== undefined;
+  (isPacked ? multiplyPacked : multiplyDequantized)(machine, chunk, panel, scratch);
 }

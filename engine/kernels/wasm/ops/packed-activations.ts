@@ -14,31 +14,27 @@ import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import { bytesPerToken, type MatmulJob, packChunk } from './matmul-job.ts';
 import type { Share } from './native-op.ts';
 
-/** Jobs over the same tokens, each of which knows where its packed activations go. */
-export interface PlacedJobs {
-  readonly jobs: readonly MatmulJob[];
+/** Where jobs over the same tokens find theirs. */
+export interface Placement {
   /** Whether each thread packs all of them for itself. */
   readonly isOwn: boolean;
   /** Tokens that there is room for. */
   readonly chunkTokens: number;
+  /** An address for each job. */
+  readonly starts: readonly number[];
 }
 
-export function placeActivations(jobs: readonly MatmulJob[], part: Part): PlacedJobs {
-  const { numTokens } = jobs[0]!;
-  const kinds = jobs.filter((job, i) => jobs.findIndex((other) => takesSame(job, other)) === i);
-  const sizes = kinds.map(({ format, rowLength }) => bytesPerToken(format, rowLength));
-  const tokenBytes = sizes.reduce((sum, size) => sum + size, 0);
-  const isOwn = numTokens * tokenBytes <= THREAD_ACTIVATION_BYTES;
-  const chunkTokens = isOwn ? numTokens : Math.floor(ACTIVATION_AREA_BYTES / (tokenBytes * TILE_TOKENS)) * TILE_TOKENS;
+/** @param jobs  of one layer, or of the two of a gated MLP */
+export function placeActivations(jobs: readonly MatmulJob[], part: Part): Placement {
+  const [first, second = first] = jobs as [MatmulJob, MatmulJob?];
+  const firstBytes = bytesPerToken(first.format, first.rowLength);
+  const secondBytes = takesSame(first, second) ? 0 : bytesPerToken(second.format, second.rowLength);
+  const tokenBytes = firstBytes + secondBytes;
+  const isOwn = first.numTokens * tokenBytes <= THREAD_ACTIVATION_BYTES;
+  const numTiles = Math.floor(ACTIVATION_AREA_BYTES / (tokenBytes * TILE_TOKENS));
+  const chunkTokens = isOwn ? first.numTokens : numTiles * TILE_TOKENS;
   const start = isOwn ? threadActivations(part.index) : ACTIVATION_AREA_START;
-  const placed = jobs.map((job) => {
-    const before = sizes.slice(
-      0,
-      kinds.findIndex((kind) => takesSame(job, kind)),
-    );
-    return { ...job, packed: before.reduce((address, size) => address + chunkTokens * size, start) };
-  });
-  return { jobs: placed, isOwn, chunkTokens };
+  return { isOwn, chunkTokens, starts: [start, secondBytes === 0 ? start : start + chunkTokens * firstBytes] };
 }
 
 const takesSame = (a: MatmulJob, b: MatmulJob): boolean => a.format.activations === b.format.activations;
