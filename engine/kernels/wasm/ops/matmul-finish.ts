@@ -5,29 +5,8 @@
  *   matmul                y = products + bias     out = y
  *   matmul, residual      y = products + bias     out = residual + y
  *   gatedMatmul           y = products + bias     out = y with the gate's weight, then out = act(out) * y with the other */
-import type { Tensor } from '../../../tensor/tensor.ts';
-import { vectorOf } from '../../reference/host-memory.ts';
-import { GROUP_ROWS } from '../generators/matmul-tile.ts';
-import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf } from '../wasm-buffer.ts';
-import { hostTensor } from './host-tensor.ts';
 import type { MatmulJob } from './matmul-job.ts';
-
-/** An elementwise kernel of two operands, and the address of the first, which lies like `out`. */
-export interface Join {
-  readonly kernel: 'add' | 'silu_mul' | 'gelu_mul';
-  readonly operand: number;
-}
-
-/** The address of an f32 bias for whole groups of rows, or the values of another. */
-export type Bias = number | Float32Array;
-
-export function biasOf(memory: LinearMemory, bias: Tensor | undefined): Bias | undefined {
-  if (bias === undefined) return undefined;
-  const isForKernels = bias.dtype === 'f32' && bias.numElements % GROUP_ROWS === 0;
-  return isForKernels ? addressOf(bias) : vectorOf(hostTensor(memory, bias));
-}
 
 /** Whether a kernel can do all that becomes of the products of whole groups. */
 export function isForKernels({ bias, join }: MatmulJob): boolean {

@@ -2,13 +2,23 @@
  * and its activations packed tile by tile (packing/activation-layout.ts). */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
+import { vectorOf } from '../../reference/host-memory.ts';
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
-import { ACTIVATION_AREA_BYTES } from '../linear-memory.ts';
+import { ACTIVATION_AREA_BYTES, type LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import type { PackedFormat } from '../packing/packed-format.ts';
 import { addressOf } from '../wasm-buffer.ts';
-import { type Bias, biasOf, type Join } from './matmul-finish.ts';
+import { hostTensor } from './host-tensor.ts';
+
+/** An elementwise kernel of two operands, and the address of the first, which lies like `out`. */
+export interface Join {
+  readonly kernel: 'add' | 'silu_mul' | 'gelu_mul';
+  readonly operand: number;
+}
+
+/** The address of an f32 bias for whole groups of rows, or the values of another. */
+export type Bias = number | Float32Array;
 
 export interface MatmulJob {
   /** Of the weight as kernels see it. */
@@ -55,6 +65,12 @@ export function jobOf({ memory }: Machine, { x, weight, bias, join, out }: Layer
     rowLength,
     numRecords: Math.ceil(rowLength / format.record.blockK),
   };
+}
+
+function biasOf(memory: LinearMemory, bias: Tensor | undefined): Bias | undefined {
+  if (bias === undefined) return undefined;
+  const isForKernels = bias.dtype === 'f32' && bias.numElements % GROUP_ROWS === 0;
+  return isForKernels ? addressOf(bias) : vectorOf(hostTensor(memory, bias));
 }
 
 /** Of packed activations. */

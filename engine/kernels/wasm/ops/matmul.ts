@@ -65,7 +65,8 @@ function multiply(machine: Machine, layers: readonly Layer[], share: Share): voi
   for (let firstToken = 0; firstToken < numTokens; firstToken += chunkTokens) {
     const size = Math.min(chunkTokens, numTokens - firstToken);
     const chunks = jobs.map((job, i) => ({ ...job, packed: starts[i]!, firstToken, numTokens: size }));
-    share.packed.provide(machine, chunks, share, isOwn, firstToken > 0 || share.numJoined > 0);
+    const isFree = firstToken === 0 && share.numJoined === 0;
+    share.packed.provide(machine, chunks, share, { isOwn, isFree });
     const scratch = threadScratch(share.part.index);
     const step = Math.min(...chunks.map(groupsPerPanel));
     divideGroups(machine, chunks[0]!.numGroups, share, ({ first, end }) => {

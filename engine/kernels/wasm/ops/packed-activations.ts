@@ -1,8 +1,7 @@
 /** Where matmuls find their activations packed: in the thread's own memory where they are few, in the area of all threads
  * where they are many. Weights whose formats take the same activations share them: those of one op, and those of ops that
  * run together, as nothing that one of them reads may change before the threads meet. */
-import type { Part } from '../../part.ts';
-import { WHOLE } from '../../part.ts';
+import { type Part, WHOLE } from '../../part.ts';
 import {
   ACTIVATION_AREA_BYTES,
   ACTIVATION_AREA_START,
@@ -12,7 +11,6 @@ import {
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
 import { bytesPerToken, type MatmulJob, packChunk } from './matmul-job.ts';
-import type { Share } from './native-op.ts';
 
 /** Where jobs over the same tokens find theirs. */
 export interface Placement {
@@ -39,24 +37,35 @@ export function placeActivations(jobs: readonly MatmulJob[], part: Part): Placem
 
 const takesSame = (a: MatmulJob, b: MatmulJob): boolean => a.format.activations === b.format.activations;
 
+/** Those that pack together: this one, and where it meets the others. */
+interface Threads {
+  readonly part: Part;
+  meet(): void;
+}
+
 /** A thread's note of what it may find packed. */
 export class PackedActivations {
   #machine: Machine | undefined;
   #chunks: readonly MatmulJob[] = [];
 
   /** Packs what the chunks need and is not there yet. All threads come to the same answer.
-   * @param mayBeInUse  whether another thread may still read what the area of all threads holds */
-  provide(machine: Machine, chunks: readonly MatmulJob[], share: Share, isOwn: boolean, mayBeInUse: boolean): void {
+   * @param isFree  whether no other thread may still read what the area of all threads holds */
+  provide(
+    machine: Machine,
+    chunks: readonly MatmulJob[],
+    { part, meet }: Threads,
+    { isOwn, isFree }: { readonly isOwn: boolean; readonly isFree: boolean },
+  ): void {
     if (machine === this.#machine && chunks.every((chunk) => this.#holds(chunk))) return;
     this.#machine = machine;
     this.#chunks = [];
-    if (!isOwn && mayBeInUse) share.meet();
+    if (!isOwn && !isFree) meet();
     for (const chunk of chunks) {
       if (this.#holds(chunk)) continue;
-      packChunk(machine, chunk, isOwn ? WHOLE : share.part);
+      packChunk(machine, chunk, isOwn ? WHOLE : part);
       this.#chunks = [...this.#chunks, chunk];
     }
-    if (!isOwn) share.meet();
+    if (!isOwn) meet();
   }
 
   /** To be called when threads have met. */

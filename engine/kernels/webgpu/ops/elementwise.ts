@@ -2,18 +2,10 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { OpArgs } from '../../ops.ts';
 import { FLAT_GROUP, flatGrid, type OpContext, packParams } from '../op-context.ts';
+import { FORMULAS } from './formulas.ts';
 import { TANH_CODE } from './tanh.ts';
 
 const THREADS = 256;
-
-/** WGSL of the result, from `a` and `b`; geluMul needs `TANH_CODE`. The matmul kernels join their outputs by the same. */
-export const FORMULAS = {
-  add: 'a + b',
-  // WGSL says nothing of a sum that overflows; past 87 the quotient is as good as 0.
-  siluMul: 'a / (1.0 + exp(min(-a, 87.0))) * b',
-  // sqrt(2 / pi)
-  geluMul: '0.5 * a * (1.0 + tanh_safe(0.7978845608028654 * a * (1.0 + 0.044715 * a * a))) * b',
-} as const;
 
 export function add(context: OpContext, { a, b, out }: OpArgs['add']): void {
   elementwise(context, 'add', [a, b, out]);

@@ -1,6 +1,6 @@
 /** What all matmul kernels have in common: arguments, how weights and activations are read, how a result is stored. */
 import type { WeightFormat } from '../weight-formats/index.ts';
-import { FORMULAS } from './elementwise.ts';
+import { FORMULAS } from './formulas.ts';
 import { TANH_CODE } from './tanh.ts';
 
 /** How a kernel sees the weight. */

@@ -65,6 +65,9 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
     const weight = await c.weight(dtype, [43, numIn]);
     const logits = out(T, 43);
     c.add('matmul', { x: c.floats([T, numIn], 1), weight, bias: c.floats([43], 2), out: logits }, logits);
+    const joined = out(T, 43);
+    const residual = c.floats([T, 43], 4);
+    c.add('matmul', { x: c.floats([T, numIn], 1), weight, bias: undefined, residual, out: joined }, joined);
     const rows = out(T, numIn);
     c.add('embed', { tokenIds: c.ints([T], randomInts(3, T, 43)), weight, out: rows }, rows);
   }
@@ -79,6 +82,15 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
     for (const dtype of ['q8_0', 'q4_0', 'q4_k'] as const) {
       const result = out(size, 70);
       c.add('matmul', { x: shared, weight: await c.weight(dtype, [70, numIn]), out: result }, result, `${size} tokens`);
+    }
+  }
+  // One format of activations, and two.
+  for (const size of [2, numTokens]) {
+    for (const upDtype of ['q4_0', 'q8_0', 'q2_k'] as const) {
+      const [gateWeight, upWeight] = [await c.weight('q4_0', [70, numIn]), await c.weight(upDtype, [70, numIn])];
+      const result = out(size, 70);
+      const layers = { gateWeight, gateBias: c.floats([70], 14), upWeight, upBias: undefined, activation: 'silu' };
+      c.add('gatedMatmul', { x: c.floats([size, numIn], 13), ...layers, out: result }, result);
     }
   }
   const [x, y, sum, gated, normed] = [c.floats([T, 37], 4), c.floats([T, 37], 5), out(T, 37), out(T, 37), out(T, 37)];
