@@ -17,7 +17,7 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['quantize_i16', [A, OUT, OUT + 256, 272, 3]],
   ['quantize_i8', [A, OUT, OUT + 128, 160, 3, OUT + 144]],
   ['quantize_k', [A, OUT, OUT + 0x800, 320, 3, OUT + 0x900]],
-  ['spread_f32', [A, OUT, 16, 37, 0.5]],
+  ['spread_f32', [A, OUT, 64, 37, 0.5]],
   ...(['pack_q4_k', 'pack_q5_k', 'pack_q6_k'] as const).map((name) => [name, [A, OUT, 5, 3]] as const),
   ['pack_q', [A, OUT, OUT + 0x4000, 3]],
   ['pack_', [A, OUT, 37]],

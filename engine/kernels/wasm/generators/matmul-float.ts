@@ -18,7 +18,7 @@ function floatFormat(name: string, record: FloatRecord, loadFour: LoadFour, post
   return {
     name,
     weightRecordBytes: record.byteLength,
-    activationRecordBytes: (tokens) => tokens * FLOAT_ACTIVATIONS.bytesPerToken,
+    activationBytes: FLOAT_ACTIVATIONS.bytesPerToken,
     groups: [1, 2],
     postscale,
     emitRecord: (tile) => emitRecord(tile, record, loadFour),
@@ -26,7 +26,7 @@ function floatFormat(name: string, record: FloatRecord, loadFour: LoadFour, post
 }
 
 function emitRecord(tile: TileContext, record: FloatRecord, loadFour: LoadFour): Statement[] {
-  const { fn, features, tokens, numHalves, x, weightOf, shared, sums } = tile;
+  const { fn, features, tokens, numHalves, xOf, weightOf, shared, sums } = tile;
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const weights = fn.locals('v128', numHalves);
   const value = shared();
@@ -37,7 +37,7 @@ function emitRecord(tile: TileContext, record: FloatRecord, loadFour: LoadFour):
       code.push(weights[h]!.set(loadFour(fn, weightOf(h), byteOffset)));
     }
     for (let m = 0; m < tokens; m++) {
-      code.push(...value.set(v128.load32Splat(x, (k * tokens + m) * 4)));
+      code.push(...value.set(v128.load32Splat(xOf(m), k * 4)));
       for (const h of halves) {
         code.push(sums[m]![h]!.set(multiplyAdd(features, weights[h]!, value.of(h), sums[m]![h]!)));
       }

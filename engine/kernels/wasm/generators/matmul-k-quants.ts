@@ -16,7 +16,7 @@
  * Everything up to the last line is exact. I is at most 2^28.6: as an f32 it loses 2^-24 of itself. */
 import type { Local, Statement, V128 } from '../emitter/code.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { activationScaleOffset, activationSumOffset } from '../packing/activation-layout.ts';
+import { scaleOffset, sumsOffset } from '../packing/activation-layout.ts';
 import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../packing/record-layout.ts';
 import { dotSmallBytes, multiplyAdd } from './arithmetic.ts';
 import { HALF_POSTSCALE, loadF16x4 } from './half-floats.ts';
@@ -33,7 +33,7 @@ function kFormat(record: KRecord): TileFormat {
   return {
     name: record.dtype,
     weightRecordBytes: record.byteLength,
-    activationRecordBytes: (tokens) => tokens * record.activations.bytesPerToken,
+    activationBytes: record.activations.bytesPerToken,
     groups: [1],
     postscale: HALF_POSTSCALE,
     emitRecord: (tile) => new KRecordCode(tile, record).emit(),
@@ -151,9 +151,9 @@ class KRecordCode {
   }
 
   #multiplyQuad(k: number, isFirst: boolean): void {
-    const { x, features } = this.#tile;
+    const { xOf, features } = this.#tile;
     for (const m of this.#tokens) {
-      this.#code.push(...this.#four.set(v128.load32Splat(x, m * this.#record.activations.levelBytes + k)));
+      this.#code.push(...this.#four.set(v128.load32Splat(xOf(m), k)));
       for (const h of this.#halves) {
         const dot = dotSmallBytes(features, this.#four.of(h), this.#levels[h]!);
         const dots = this.#dots[m]![h]!;
@@ -175,11 +175,11 @@ class KRecordCode {
   /** The activations hold -16 times the sums; twice the scale makes it 32. */
   #subtractOffset(pair: number): void {
     const { activations } = this.#record;
-    const { x, tokens } = this.#tile;
+    const { xOf } = this.#tile;
     for (const h of this.#halves) this.#code.push(this.#pairScales[h]!.set(i16x8.shl(this.#pairScales[h]!, 1)));
     for (const m of this.#tokens) {
       for (const h of this.#halves) {
-        const sums = v128.load32Splat(x, activationSumOffset(activations, tokens, m) + 4 * pair);
+        const sums = v128.load32Splat(xOf(m), sumsOffset(activations) + 4 * pair);
         const total = this.#totals[m]![h]!;
         this.#code.push(total.set(i32x4.add(total, i32x4.dotI16x8S(this.#pairScales[h]!, sums))));
       }
@@ -189,7 +189,7 @@ class KRecordCode {
   /** After everything else: the sums of minima need registers that the levels no longer do. */
   #sumMins(minsOffset: number, numPairs: number): void {
     const { activations, pairBytes } = this.#record;
-    const { x, tokens, weightOf } = this.#tile;
+    const { xOf, weightOf } = this.#tile;
     for (let pair = 0; pair < numPairs; pair++) {
       for (const h of this.#halves) {
         const byteOffset = pair * pairBytes + minsOffset + (h % 2) * 8;
@@ -197,7 +197,7 @@ class KRecordCode {
       }
       for (const m of this.#tokens) {
         for (const h of this.#halves) {
-          const sums = v128.load32Splat(x, activationSumOffset(activations, tokens, m) + 4 * pair);
+          const sums = v128.load32Splat(xOf(m), sumsOffset(activations) + 4 * pair);
           const scaled = i32x4.dotI16x8S(this.#pairScales[h]!, sums);
           const total = this.#minTotals[m]![h]!;
           this.#code.push(total.set(pair === 0 ? scaled : i32x4.add(total, scaled)));
@@ -208,14 +208,14 @@ class KRecordCode {
 
   #addToSums(): void {
     const { factorsOffset, minsOffset, activations } = this.#record;
-    const { fn, x, tokens, sums, features, weightOf } = this.#tile;
+    const { fn, xOf, sums, features, weightOf } = this.#tile;
     const add = (totals: readonly (readonly Vector[])[], offset: number): void => {
       for (const h of this.#halves) {
         this.#code.push(this.#scales[h]!.set(loadF16x4(fn, weightOf(h), offset + (h % 2) * 8)));
       }
       for (const m of this.#tokens) {
         for (const h of this.#halves) {
-          const xScale = v128.load32Splat(x, activationScaleOffset(activations, tokens, m));
+          const xScale = v128.load32Splat(xOf(m), scaleOffset(activations));
           const factor = f32x4.mul(this.#scales[h]!, xScale);
           const total = f32x4.convertI32x4S(totals[m]![h]!);
           this.#code.push(sums[m]![h]!.set(multiplyAdd(features, total, factor, sums[m]![h]!)));

@@ -8,7 +8,7 @@
  * 16 products of at most 15 * 127 = 30480. */
 import type { Statement } from '../emitter/code.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { activationScaleOffset, activationSumOffset, Q4_ACTIVATIONS } from '../packing/activation-layout.ts';
+import { Q4_ACTIVATIONS, scaleOffset, sumsOffset } from '../packing/activation-layout.ts';
 import { Q4_RECORD } from '../packing/record-layout.ts';
 import { dotSmallBytes, multiplyAdd } from './arithmetic.ts';
 import { HALF_POSTSCALE, loadF16x4 } from './half-floats.ts';
@@ -17,13 +17,13 @@ import type { TileContext, TileFormat } from './matmul-tile.ts';
 export const matmulQ4: TileFormat = {
   name: 'q4_0',
   weightRecordBytes: Q4_RECORD.byteLength,
-  activationRecordBytes: (tokens) => tokens * Q4_ACTIVATIONS.bytesPerToken,
+  activationBytes: Q4_ACTIVATIONS.bytesPerToken,
   groups: [1, 2],
   postscale: HALF_POSTSCALE,
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums }: TileContext): Statement[] {
+function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, sums }: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const bytes = fn.locals('v128', numHalves);
   const low = fn.locals('v128', numHalves);
@@ -47,7 +47,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums
         [low, 4 * chunk],
         [high, 16 + 4 * chunk],
       ] as const) {
-        code.push(...four.set(v128.load32Splat(x, m * Q4_ACTIVATIONS.levelBytes + firstK)));
+        code.push(...four.set(v128.load32Splat(xOf(m), firstK)));
         for (const h of halves) {
           const dot = dotSmallBytes(features, four.of(h), levels[h]!);
           code.push(dots[m]![h]!.set(firstK === 0 ? dot : i16x8.add(dots[m]![h]!, dot)));
@@ -57,8 +57,8 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
-    code.push(...eightSums.set(v128.load32Splat(x, activationSumOffset(Q4_ACTIVATIONS, tokens, m))));
-    code.push(...xScale.set(v128.load32Splat(x, activationScaleOffset(Q4_ACTIVATIONS, tokens, m))));
+    code.push(...eightSums.set(v128.load32Splat(xOf(m), sumsOffset(Q4_ACTIVATIONS))));
+    code.push(...xScale.set(v128.load32Splat(xOf(m), scaleOffset(Q4_ACTIVATIONS))));
     for (const h of halves) {
       const dot = f32x4.convertI32x4S(i32x4.sub(i32x4.dotI16x8S(dots[m]![h]!, ones), eightSums.of(h)));
       code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale.of(h)), sums[m]![h]!)));

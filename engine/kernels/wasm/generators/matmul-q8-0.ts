@@ -7,7 +7,7 @@
  * A block's sum is at most 32 * 128 * 32767 = 2^27: it cannot overflow, and as an f32 loses at most 2^-24 of itself. */
 import type { Statement } from '../emitter/code.ts';
 import { f32x4, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { activationScaleOffset, Q8_ACTIVATIONS } from '../packing/activation-layout.ts';
+import { Q8_ACTIVATIONS, scaleOffset } from '../packing/activation-layout.ts';
 import { Q8_RECORD } from '../packing/record-layout.ts';
 import { multiplyAdd } from './arithmetic.ts';
 import { HALF_POSTSCALE, loadF16x4 } from './half-floats.ts';
@@ -16,13 +16,13 @@ import type { TileContext, TileFormat } from './matmul-tile.ts';
 export const matmulQ8: TileFormat = {
   name: 'q8_0',
   weightRecordBytes: Q8_RECORD.byteLength,
-  activationRecordBytes: (tokens) => tokens * Q8_ACTIVATIONS.bytesPerToken,
+  activationBytes: Q8_ACTIVATIONS.bytesPerToken,
   groups: [1, 2],
   postscale: HALF_POSTSCALE,
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums }: TileContext): Statement[] {
+function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, sums }: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const levels = fn.locals('v128', numHalves);
   const [pair, xScale] = [shared(), shared()];
@@ -36,7 +36,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums
       code.push(levels[h]!.set(i16x8.load8x8S(weightOf(h), chunk * Q8_RECORD.bytesPerChunk + (h % 2) * 8)));
     }
     for (let m = 0; m < tokens; m++) {
-      code.push(...pair.set(v128.load32Splat(x, m * Q8_ACTIVATIONS.levelBytes + chunk * 4)));
+      code.push(...pair.set(v128.load32Splat(xOf(m), chunk * 4)));
       for (const h of halves) {
         const dot = i32x4.dotI16x8S(levels[h]!, pair.of(h));
         code.push(dots[m]![h]!.set(chunk === 0 ? dot : i32x4.add(dots[m]![h]!, dot)));
@@ -45,7 +45,7 @@ function emitRecord({ fn, features, tokens, numHalves, x, weightOf, shared, sums
   }
   for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q8_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
-    code.push(...xScale.set(v128.load32Splat(x, activationScaleOffset(Q8_ACTIVATIONS, tokens, m))));
+    code.push(...xScale.set(v128.load32Splat(xOf(m), scaleOffset(Q8_ACTIVATIONS))));
     for (const h of halves) {
       const dot = f32x4.convertI32x4S(dots[m]![h]!);
       code.push(sums[m]![h]!.set(multiplyAdd(features, dot, f32x4.mul(scales[h]!, xScale.of(h)), sums[m]![h]!)));

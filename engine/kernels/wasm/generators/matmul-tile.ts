@@ -9,6 +9,9 @@
  *   token m  | acc0  | acc1  |             with 2 groups also acc[2], acc[3]   instruction of them (revectorization)
  *            +---------------+
  *
+ * Each token has a pointer of its own into the activations, and all read at the same offsets: V8 adds the offset of a
+ * load that spreads a number to all lanes in an instruction of its own, but only once for equal offsets.
+ *
  * Knows nothing of formats: each provides the code for one record. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, when } from '../emitter/control.ts';
@@ -34,8 +37,8 @@ export interface TileContext {
   readonly features: Features;
   readonly tokens: number;
   readonly numHalves: number;
-  /** Start of the activations' record. */
-  readonly x: I32;
+  /** Start of a token's part of the activations' record. */
+  xOf(token: number): I32;
   /** Start of the weights' record that holds a half. */
   weightOf(half: number): I32;
   /** A vector that all halves use. */
@@ -54,8 +57,8 @@ export interface TileFormat {
   readonly name: string;
   /** Bytes of a record: `blockK` elements of 8 weight rows. */
   readonly weightRecordBytes: number;
-  /** Bytes of a record of activations for a tile of `tokens`. */
-  activationRecordBytes(tokens: number): number;
+  /** Bytes of a record of activations for each token. */
+  readonly activationBytes: number;
   /** How many groups of weight rows a kernel may take: two where registers hold the sums of a full tile. */
   readonly groups: readonly (1 | 2)[];
   /** What finished sums are multiplied by; 1 for nothing. */
@@ -90,7 +93,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     'bias',
     'residual',
   );
-  const x = fn.local('i32');
+  const xs = fn.locals('i32', tokens);
   const secondGroup = fn.local('i32');
   const row = fn.local('i32');
   const records = fn.local('i32');
@@ -102,7 +105,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     features,
     tokens,
     numHalves,
-    x,
+    xOf: (token) => xs[token]!,
     weightOf: (half) => (half < 2 ? weights : secondGroup),
     shared: () => sharedVector(fn.locals('v128', features.isPaired === false ? 1 : 2)),
     sums,
@@ -111,7 +114,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   fn.emit(
     countDown(
       numTiles,
-      x.set(xStart),
+      ...xs.map((x, m) => x.set(i32.add(xStart, i32.const(m * format.activationBytes)))),
       records.set(numRecords),
       ...(groups === 2 ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
       ...sums.flat().map((sum) => sum.set(zero)),
@@ -120,7 +123,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
         ...record,
         advance(weights, format.weightRecordBytes),
         ...(groups === 2 ? [advance(secondGroup, format.weightRecordBytes)] : []),
-        advance(x, format.activationRecordBytes(tokens)),
+        ...xs.map((x) => advance(x, tokens * format.activationBytes)),
       ),
       ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
       when(bias, ...sums.flatMap((halves) => addRow(halves, bias)), advance(bias, groups * GROUP_OUT_BYTES)),

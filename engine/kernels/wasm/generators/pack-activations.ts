@@ -5,7 +5,7 @@
  * A block of zeros gets the scale 0 and the levels 0 (0 / 0 is NaN, and `trunc_sat` makes that 0). A NaN or an infinity
  * makes the scale NaN or infinite and through it every output of the row, as it should. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
-import { advance, countDown } from '../emitter/control.ts';
+import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
@@ -95,11 +95,12 @@ export function toLevels(inverse: V128, x: Local<'i32'>, vector: number): V128 {
   return i32x4.truncSatF32x4S(f32x4.nearest(f32x4.mul(v128.load(x, vector * 16), inverse)));
 }
 
-/** (x, out, stride, count, scale f32) -> (): one token's values, each times `scale`, `stride` bytes apart. */
+/** (x, out, recordBytes, numRecords, scale f32) -> (): one token's values, four to a record, each times `scale`. */
 export function spreadFloats(): FunctionBuilder {
   const fn = new FunctionBuilder('spread_f32');
-  const [x, out, stride, count] = [fn.param('i32'), fn.param('i32'), fn.param('i32'), fn.param('i32')];
+  const { x, out, recordBytes, numRecords } = fn.params('x', 'out', 'recordBytes', 'numRecords');
   const scale = fn.param('f32');
-  fn.emit(countDown(count, f32.store(out, f32.mul(f32.load(x), scale)), advance(x, 4), advance(out, stride)));
+  const four = f32x4.mul(v128.load(x), f32x4.splat(scale));
+  fn.emit(countDownFromAny(numRecords, v128.store(out, four), advance(x, 16), advance(out, recordBytes)));
   return fn;
 }

@@ -22,6 +22,11 @@ export interface ActivationRun {
   readonly token: number;
 }
 
+/** Where the token's part of the run's first record lies, and the bytes from one record to the next. */
+export function placeOf({ activations }: PackedFormat, { record, tokens, token }: ActivationRun) {
+  return { start: record + token * activations.bytesPerToken, recordBytes: tokens * activations.bytesPerToken };
+}
+
 export interface PackedFormat {
   readonly dtype: FloatDType;
   readonly record: RecordLayout;

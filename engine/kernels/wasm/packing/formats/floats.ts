@@ -3,7 +3,7 @@ import type { FloatDType } from '../../../../tensor/dtype.ts';
 import { readF16 } from '../../../../tensor/float16.ts';
 import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
 import { FLOAT_ACTIVATIONS, type FloatLayout, PRESCALED_ACTIVATIONS } from '../activation-layout.ts';
-import type { PackedFormat } from '../packed-format.ts';
+import { type PackedFormat, placeOf } from '../packed-format.ts';
 import { F32_RECORD, type FloatRecord, HALF_RECORD } from '../record-layout.ts';
 
 export const f32 = floatFormat('f32', F32_RECORD, FLOAT_ACTIVATIONS, (bytes, start, out, outStart, count) => {
@@ -30,7 +30,7 @@ function floatFormat(
   readStrided: (bytes: Uint8Array, start: number, out: Float32Array, outStart: number, count: number) => void,
 ): PackedFormat {
   const size = record.bytesPerElement;
-  return {
+  const format: PackedFormat = {
     dtype,
     record,
     activations,
@@ -39,14 +39,20 @@ function floatFormat(
       kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
     readRow: (bytes, group, row, out, outStart, rowLength) =>
       readStrided(bytes, group + row * size, out, outStart, rowLength),
-    packActivations({ kernels, memory }, { x, numValues, record: start, count, tokens, token }) {
-      const first = start + token * 4;
-      const numHere = Math.min(count * record.blockK, numValues);
-      kernels.spread_f32!(x, first, tokens * 4, numHere, activations.scale);
+    packActivations({ kernels, memory }, run) {
+      const { start, recordBytes } = placeOf(format, run);
+      const numFull = Math.min(run.count, Math.floor(run.numValues / record.blockK));
+      kernels.spread_f32!(run.x, start, recordBytes, numFull, activations.scale);
+      if (numFull === run.count) return;
       // Past K the weights are zeros, but 0 times what was left there may be NaN.
-      for (let k = numHere; k < count * record.blockK; k++) memory.floats[first / 4 + k * tokens] = 0;
+      const last = (start + numFull * recordBytes) / 4;
+      memory.floats.fill(0, last, last + record.blockK);
+      for (let k = numFull * record.blockK; k < run.numValues; k++) {
+        memory.floats[last + (k % record.blockK)] = memory.floats[run.x / 4 + k]! * activations.scale;
+      }
     },
   };
+  return format;
 }
 
 const bitsOf = (values: Float32Array): Int32Array => new Int32Array(values.buffer, values.byteOffset, values.length);

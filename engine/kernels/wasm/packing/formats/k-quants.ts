@@ -1,8 +1,8 @@
 /** Q4_K, Q5_K and Q6_K: super-blocks of 256 in sub-blocks with whole-number scales. */
 import { readF16 } from '../../../../tensor/float16.ts';
 import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
-import { activationScaleOffset, activationSumOffset } from '../activation-layout.ts';
-import type { PackedFormat } from '../packed-format.ts';
+import { scaleOffset, sumsOffset } from '../activation-layout.ts';
+import { type PackedFormat, placeOf } from '../packed-format.ts';
 import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../record-layout.ts';
 
 export const q4_k = kFormat(Q4_K_RECORD);
@@ -11,7 +11,7 @@ export const q6_k = kFormat(Q6_K_RECORD);
 
 function kFormat(record: KRecord): PackedFormat {
   const { dtype, activations } = record;
-  return {
+  const format: PackedFormat = {
     dtype,
     record,
     activations,
@@ -23,13 +23,13 @@ function kFormat(record: KRecord): PackedFormat {
         readSuperBlock(record, bytes, start, row, out, outStart + k);
       }
     },
-    packActivations({ kernels }, { x, record: tile, count, tokens, token }) {
-      const levels = tile + token * activations.levelBytes;
-      const scale = tile + activationScaleOffset(activations, tokens, token);
-      const sums = tile + activationSumOffset(activations, tokens, token);
-      kernels[`quantize_k${record.subBlockK}`]!(x, levels, scale, tokens * activations.bytesPerToken, count, sums);
+    packActivations({ kernels }, run) {
+      const { start, recordBytes } = placeOf(format, run);
+      const [scale, sums] = [start + scaleOffset(activations), start + sumsOffset(activations)];
+      kernels[`quantize_k${record.subBlockK}`]!(run.x, start, scale, recordBytes, run.count, sums);
     },
   };
+  return format;
 }
 
 function readSuperBlock(

@@ -1,7 +1,7 @@
 /** Q4_0: 32 nibbles and one f16 scale per block of a row. */
 import { readF16 } from '../../../../tensor/float16.ts';
-import { activationScaleOffset, activationSumOffset, Q4_ACTIVATIONS } from '../activation-layout.ts';
-import type { PackedFormat } from '../packed-format.ts';
+import { Q4_ACTIVATIONS, scaleOffset, sumsOffset } from '../activation-layout.ts';
+import { type PackedFormat, placeOf } from '../packed-format.ts';
 import { Q4_RECORD } from '../record-layout.ts';
 
 export const q4_0: PackedFormat = {
@@ -21,10 +21,9 @@ export const q4_0: PackedFormat = {
       }
     }
   },
-  packActivations({ kernels }, { x, record, count, tokens, token }) {
-    const levels = record + token * Q4_ACTIVATIONS.levelBytes;
-    const scale = record + activationScaleOffset(Q4_ACTIVATIONS, tokens, token);
-    const sum = record + activationSumOffset(Q4_ACTIVATIONS, tokens, token);
-    kernels.quantize_i8!(x, levels, scale, tokens * Q4_ACTIVATIONS.bytesPerToken, count, sum);
+  packActivations({ kernels }, run) {
+    const { start, recordBytes } = placeOf(q4_0, run);
+    const [scale, sum] = [start + scaleOffset(Q4_ACTIVATIONS), start + sumsOffset(Q4_ACTIVATIONS)];
+    kernels.quantize_i8!(run.x, start, scale, recordBytes, run.count, sum);
   },
 };

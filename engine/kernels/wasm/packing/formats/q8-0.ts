@@ -1,7 +1,7 @@
 /** Q8_0: 32 signed bytes and one f16 scale per block of a row. */
 import { readF16 } from '../../../../tensor/float16.ts';
-import { activationScaleOffset, Q8_ACTIVATIONS } from '../activation-layout.ts';
-import type { PackedFormat } from '../packed-format.ts';
+import { Q8_ACTIVATIONS, scaleOffset } from '../activation-layout.ts';
+import { type PackedFormat, placeOf } from '../packed-format.ts';
 import { Q8_RECORD } from '../record-layout.ts';
 
 export const q8_0: PackedFormat = {
@@ -20,9 +20,8 @@ export const q8_0: PackedFormat = {
       }
     }
   },
-  packActivations({ kernels }, { x, record, count, tokens, token }) {
-    const levels = record + token * Q8_ACTIVATIONS.levelBytes;
-    const scale = record + activationScaleOffset(Q8_ACTIVATIONS, tokens, token);
-    kernels.quantize_i16!(x, levels, scale, tokens * Q8_ACTIVATIONS.bytesPerToken, count);
+  packActivations({ kernels }, run) {
+    const { start, recordBytes } = placeOf(q8_0, run);
+    kernels.quantize_i16!(run.x, start, start + scaleOffset(Q8_ACTIVATIONS), recordBytes, run.count);
   },
 };
