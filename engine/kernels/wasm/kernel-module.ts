@@ -1,8 +1,11 @@
 /** All kernels as one WebAssembly module, and the types of what it exports. */
 import type { FunctionBuilder } from './emitter/function-builder.ts';
 import type { Features } from './generators/arithmetic.ts';
-import { attentionScores, attentionSoftmax, attentionValues, finishAttention } from './generators/attention.ts';
-import { MAX_GROUP } from './generators/attention-scratch.ts';
+import type { StripDType } from './generators/attention-rows.ts';
+import { attentionScores } from './generators/attention-scores.ts';
+import { MAX_GROUP, SMALL_GROUP } from './generators/attention-scratch.ts';
+import { attentionSoftmax } from './generators/attention-softmax.ts';
+import { attentionValues, finishAttention } from './generators/attention-values.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
 import { findAbove } from './generators/find-above.ts';
 import { layerNorm } from './generators/layer-norm.ts';
@@ -20,8 +23,17 @@ import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
 import { ROW_FORMATS } from './generators/row-formats.ts';
 import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
-import { storeLaneF16, storeLaneF32, storeLaneQ8, storeRowF16, storeRowQ8 } from './generators/store-kv.ts';
-import { widenRows, widenStripF16, widenStripQ8 } from './generators/widen-kv.ts';
+import {
+  storeLaneF16,
+  storeLaneF32,
+  storeLaneQ8,
+  storeRowF16,
+  storeRowQ8,
+  storeValueF16,
+  storeValueF32,
+  storeValueQ8,
+} from './generators/store-kv.ts';
+import { widenKeysQ8, widenRows, widenStripF16, widenValuesQ8 } from './generators/widen-kv.ts';
 import { TILE_TOKENS } from './packing/activation-layout.ts';
 
 import { type WasmMemory, type WasmModule, WebAssemblyApi } from './web-assembly.ts';
@@ -69,18 +81,31 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
     sumOfExponentials(features),
     ...Object.values(ROW_FORMATS).map(widenRows),
     widenStripF16(),
-    widenStripQ8(),
-    ...Array.from({ length: MAX_GROUP }, (_, i) => [
-      attentionScores(i + 1, features),
-      attentionSoftmax(i + 1, features),
-      attentionValues(i + 1, features),
-    ]).flat(),
-    finishAttention(),
+    widenKeysQ8(),
+    widenValuesQ8(),
+    ...attentionKernels(features),
     storeLaneF32(),
     storeLaneF16(),
     storeLaneQ8(),
     storeRowF16(),
     storeRowQ8(),
+    storeValueF32(),
+    storeValueF16(),
+    storeValueQ8(),
+  ];
+}
+
+/** For each number of queries that may go together. */
+function attentionKernels(features: Features): FunctionBuilder[] {
+  const upTo = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
+  const products = (dtype: StripDType, numQueries: number) => [
+    attentionScores(dtype, numQueries, features),
+    attentionValues(dtype, numQueries, features),
+  ];
+  return [
+    ...upTo(MAX_GROUP).flatMap((n) => [attentionSoftmax(n, features), ...products('f32', n)]),
+    ...(['f16', 'q8_0'] as const).flatMap((dtype) => upTo(SMALL_GROUP).flatMap((n) => products(dtype, n))),
+    finishAttention(),
   ];
 }
 

@@ -33,13 +33,15 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['sum_wide_exp', [A, 61, 2, 0.7]],
   ['sum_exp', [A, 61, 2]],
   ['widen_rows', [A, OUT, 43, 3, 200, 256]],
-  ['widen_strip', [A, OUT, 64]],
+  ['widen_', [A, OUT, 64, SCRATCH]],
   ['attention_finish', [RECORDS, OUT, 43]],
-  ['attention_scores', [RECORDS, STRIPS, SCRATCH, 43, 3, 55, 0.3]],
-  ['attention_softmax', [RECORDS, SCRATCH, 43, 3, 55, 1, 5]],
-  ['attention_values', [RECORDS, STRIPS, SCRATCH, 43, 256, 3, 55]],
+  ['attention_scores', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400, 0.3]],
+  ['attention_softmax', [RECORDS, SCRATCH, 43, 3, 55, 2, 3, 0, 1, 5]],
+  ['attention_values', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400]],
   ['store_lane_q8_0', [A, OUT, OUT + 32, 3]],
   ['store_row_q8_0', [A, OUT, 3]],
+  ['store_value_q8_0', [A, OUT, OUT + 32, 3]],
+  ['store_value', [A, OUT, 3]],
   ['store_', [A, OUT, 61]],
 ];
 
@@ -62,7 +64,7 @@ function initialMemory(): Buffer {
   const values = new Float32Array((NUM_PAGES * PAGE_BYTES) / 4);
   for (let i = 0; i < values.length; i++) values[i] = 4 * rng.nextFloat() - 2;
   const ints = new Int32Array(values.buffer);
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 12; i++) {
     ints.set([A + 0x100 * i, OUT + 0x100 * i], RECORDS / 4 + 4 * i);
     ints.set([A + 0x1000 * i, B + 0x1000 * i], STRIPS / 4 + 2 * i);
   }

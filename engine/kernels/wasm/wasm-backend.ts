@@ -63,7 +63,7 @@ export class WasmBackend implements KernelBackend {
     const { module, relaxed, revectorized } = this.#compiled;
     this.#pool = new MemoryPool(() => newMachine(module, revectorized.used), maxHeapBytes);
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
-    this.kvPageLayout = `wasm strips 1 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
+    this.kvPageLayout = `wasm strips 2 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }
 
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);

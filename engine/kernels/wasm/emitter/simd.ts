@@ -94,6 +94,8 @@ export const i16x8 = {
 
 export const i32x4 = {
   splat: (value: number): V128 => constant(new Int32Array(4).fill(value)),
+  /** Loads 8 bytes and widens each pair to a signed lane. */
+  load16x4S: load(3),
   /** Loads 8 bytes and widens each pair to an unsigned lane. */
   load16x4U: load(4),
   add: binary(174),

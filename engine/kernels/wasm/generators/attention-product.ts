@@ -1,7 +1,7 @@
-/** Products of a few queries with many rows of scratch memory: the inner loop of attention, used twice.
+/** Products of a few queries with many rows of 16 numbers: the inner loop of attention, used twice.
  *
  *             scores                                    weighted values
- *   rows      keys [D][16]: one feature of 16 keys      values [keys][D]: 16 features of one key
+ *   row       one feature of 16 keys                    16 features of one key's value
  *   factors   a query's features                        a query's weights
  *   sums      a query's scores: lane = key              a query's output: lane = feature
  *
@@ -13,13 +13,19 @@ import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd } from './arithmetic.ts';
+import type { RowReader } from './attention-rows.ts';
+import { STRIP } from './attention-scratch.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-/** Locals that every tile of a kernel uses again. */
+/** Of a row. */
+export const VECTORS = STRIP / 4;
+
+/** Locals that every product of a kernel uses again. */
 export interface ProductLocals {
-  readonly row: readonly V[];
+  /** [place][vector of the row]. */
+  readonly row: readonly (readonly V[])[];
   readonly factor: V;
   readonly rounds: I;
 }
@@ -27,15 +33,13 @@ export interface ProductLocals {
 export interface Product {
   readonly features: Features;
   readonly locals: ProductLocals;
-  /** [query][vector of the row]. */
+  readonly reader: RowReader;
+  /** [query][place * VECTORS + vector of the row]. */
   readonly sums: readonly (readonly V[])[];
   /** Each query's next factor, f32. Moved on. */
   readonly factors: readonly I[];
   /** The next row, in one place or in two. Moved on. */
-  readonly rows: readonly I[];
-  readonly rowBytes: number | I;
-  /** Vectors of a row that lie in one place. */
-  readonly vectorsPerPlace: number;
+  readonly places: readonly I[];
   /** How many rows. Kept. */
   readonly numRows: I;
 }
@@ -43,18 +47,20 @@ export interface Product {
 /** Rows per round of the loop. */
 const UNROLL = 4;
 
-export function productLocals(fn: FunctionBuilder, numVectors: number): ProductLocals {
-  return { row: fn.locals('v128', numVectors), factor: fn.local('v128'), rounds: fn.local('i32') };
+export function productLocals(fn: FunctionBuilder, numPlaces: number): ProductLocals {
+  const row = Array.from({ length: numPlaces }, () => fn.locals('v128', VECTORS));
+  return { row, factor: fn.local('v128'), rounds: fn.local('i32') };
 }
 
 /** Emits the loop: four rows at a time, then the rest. */
 export function multiplyRows(product: Product): Statement[] {
-  const { locals, factors, rows, rowBytes, numRows } = product;
+  const { locals, reader, factors, places, numRows } = product;
   const { rounds } = locals;
   const round = (count: number): Statement[] => [
     ...Array.from({ length: count }, (_, i) => multiplyRow(product, i)).flat(),
     ...factors.map((factor) => advance(factor, 4 * count)),
-    ...(typeof rowBytes === 'number' ? rows.map((row) => advance(row, rowBytes * count)) : []),
+    ...places.map((place) => advance(place, reader.rowBytes * count)),
+    ...reader.advance(count),
   ];
   return [
     rounds.set(i32.shrU(numRows, i32.const(Math.log2(UNROLL)))),
@@ -64,23 +70,14 @@ export function multiplyRows(product: Product): Statement[] {
   ];
 }
 
-function multiplyRow(
-  { features, locals, sums, factors, rows, rowBytes, vectorsPerPlace }: Product,
-  i: number,
-): Statement[] {
+function multiplyRow({ features, locals, reader, sums, factors, places }: Product, i: number): Statement[] {
   const { row, factor } = locals;
-  const byteOffset = typeof rowBytes === 'number' ? i * rowBytes : 0;
-  const vectors = row.slice(0, rows.length * vectorsPerPlace);
+  const vectors = row.slice(0, places.length).flat();
   return [
-    ...vectors.map((vector, v) => {
-      const place = rows[Math.floor(v / vectorsPerPlace)]!;
-      return vector.set(v128.load(place, byteOffset + 16 * (v % vectorsPerPlace)));
-    }),
+    ...places.flatMap((place, p) => reader.load(row[p]!, place, p, i)),
     ...factors.flatMap((pointer, query) => [
       factor.set(v128.load32Splat(pointer, 4 * i)),
       ...vectors.map((vector, v) => sums[query]![v]!.set(multiplyAdd(features, vector, factor, sums[query]![v]!))),
     ]),
-    // A distance known only at run time cannot be an offset of the load.
-    ...(typeof rowBytes === 'number' ? [] : rows.map((place) => advance(place, rowBytes))),
   ];
 }

@@ -1,27 +1,40 @@
 /** The memory in which one thread computes attention, and the shapes that kernels and their caller agree on.
  *
- *   strips    4 x 8 bytes          where 16 keys each of a step lie: i32 address of keys [D][16], of values, row by row
- *   scores    N x [64] f32         a step's scores; then weights
+ *   strips    4 x 8 bytes          where 16 keys each of a step lie: 0 their keys    4 their values
+ *   scales    [16] f32             of 16 values, while a kernel adds them
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
- *   keys      4 x [D][16] f32      a step's keys where they do not lie so in their pages: lane = key
- *   values    [64][D] f32          likewise its values: lane = feature
+ *   keys      4 x [D][16] f32      a step's keys where kernels do not read them from their pages: lane = key
+ *   values    4 x [D/16][16][16]   likewise its values: 16 features of 16 keys, lane = feature
+ *   row       [D] f32              one key or value on its way there
  *   accums    N x [D] f32          weighted sums of values
+ *   scores    N x [64] f32         a step's scores; then weights
  *
- * D of values and accumulators is rounded up to a multiple of 16, and what is computed there is never looked at. */
+ * D but for that of keys is rounded up to a multiple of 16, and what is computed there is never looked at. */
+import type { I32, Local } from '../emitter/code.ts';
+import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import { i32 } from '../emitter/scalar.ts';
 
 /** Keys per step of the online softmax. Steps begin at multiples of it, whatever page a key lies in. */
 export const STEP_KEYS = 64;
 /** Keys that are scored together; also the features that are summed together. */
 export const STRIP = 16;
+export const LOG2_STRIP = Math.log2(STRIP);
 export const STRIPS_PER_STEP = STEP_KEYS / STRIP;
 /** Queries that one call of a kernel takes at most. */
 export const MAX_GROUP = 6;
+/** Likewise where a unit has few queries: kernels then read pages of any dtype as they are, which takes registers. */
+export const SMALL_GROUP = 4;
+/** Few queries: widening each number again for every small group costs less than a way through scratch memory. */
+export const FEW_QUERIES = 2 * SMALL_GROUP;
 /** Queries that share a step's keys and values on a thread, where the scratch memory has room for so many. */
 const MAX_QUERIES = 64;
 
 /** Of an entry of `strips`. */
 export const STRIP_ENTRY_BYTES = 8;
+export const STRIP_VALUES = 4;
+/** From `strips` to `scales`. */
+export const SCALES_OFFSET = STRIPS_PER_STEP * STRIP_ENTRY_BYTES;
 export const RECORD_BYTES = 16;
 export const RECORD_ACCUMULATOR = 4;
 export const RECORD_MAX = 8;
@@ -40,8 +53,9 @@ export interface AttentionScratch {
   readonly queries: number;
   readonly keys: number;
   readonly values: number;
+  readonly row: number;
   readonly accumulators: number;
-  /** Of a row of values and of an accumulator. */
+  /** Of a value and of an accumulator. */
   readonly rowBytes: number;
   /** Queries that there is room for; less than 1 when there is none. */
   readonly numQueries: number;
@@ -50,13 +64,29 @@ export interface AttentionScratch {
 /** @param start  address of the memory, a multiple of 16
  * @param byteLength  how much there is */
 export function attentionScratch(start: number, byteLength: number, headDim: number): AttentionScratch {
-  const queries = start + STRIPS_PER_STEP * STRIP_ENTRY_BYTES;
+  const queries = start + SCALES_OFFSET + STRIP * 4;
   const keys = queries + MAX_QUERIES * RECORD_BYTES;
   const values = keys + STRIPS_PER_STEP * headDim * STRIP_ROW_BYTES;
   const rowBytes = Math.ceil(headDim / STRIP) * STRIP * 4;
-  const perQuery = values + STEP_KEYS * rowBytes;
-  const room = start + byteLength - perQuery;
+  const row = values + STEP_KEYS * rowBytes;
+  const accumulators = row + rowBytes;
+  const room = start + byteLength - accumulators;
   const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (rowBytes + SCORE_ROW_BYTES)));
-  const scores = perQuery + numQueries * rowBytes;
-  return { strips: start, scores, queries, keys, values, accumulators: perQuery, rowBytes, numQueries };
+  const scores = accumulators + numQueries * rowBytes;
+  return { strips: start, queries, keys, values, row, accumulators, scores, rowBytes, numQueries };
+}
+
+/** Strips `start` to `end` - 1 (multiples of 16) hold keys `from` to `to` - 1. */
+export function stripRange(fn: FunctionBuilder, { from, to }: Readonly<Record<'from' | 'to', Local<'i32'>>>) {
+  const [start, end] = fn.locals('i32', 2) as [Local<'i32'>, Local<'i32'>];
+  const code = [
+    start.set(i32.and(from, i32.const(-STRIP))),
+    end.set(i32.and(i32.add(to, i32.const(STRIP - 1)), i32.const(-STRIP))),
+  ];
+  return { start, end, code };
+}
+
+/** How many strips of features there are. */
+export function stripsOf(headDim: Local<'i32'>): I32 {
+  return i32.shrU(i32.add(headDim, i32.const(STRIP - 1)), i32.const(LOG2_STRIP));
 }

@@ -7,7 +7,7 @@
  * Source  Milakov & Gimelshein 2018, algorithm 3; soft cap: Gemma Team 2024 */
 import type { F32, I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny, when } from '../emitter/control.ts';
-import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { exponential, type Features, sumOfLanes } from './arithmetic.ts';
@@ -19,14 +19,38 @@ import {
   RECORD_SUM,
   SCORE_ROW_BYTES,
   STRIP,
+  stripRange,
+  stripsOf,
 } from './attention-scratch.ts';
+import { forEachHead, HEAD_PARAMS } from './attention-tile.ts';
 import { hyperbolicTangent } from './tanh.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
+/** (records, scores, headDim, from, to, numHeads, headQueries, headBytes, isCapped, softCap f32) -> (): scores become weights,
+ * for keys `from` to `to` - 1 of the step, and all records and accumulators what they are after those keys but for the
+ * weighted values. `headBytes` does not matter. */
+export function attentionSoftmax(numQueries: number, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`attention_softmax_${numQueries}`);
+  const p = fn.params('records', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, 'isCapped');
+  const softCap = fn.param('f32');
+  const range = stripRange(fn, p);
+  const numStrips = fn.local('i32');
+  const ofHead = (records: I, scores: I): Statement[] => {
+    const step: Step = { fn, features, numQueries, ...p, records, scores, ...range, numStrips };
+    return [when(p.isCapped, ...capScores(step, softCap)), ...maskScores(step), ...softmaxStep(step)];
+  };
+  fn.emit(
+    numStrips.set(stripsOf(p.headDim)),
+    ...range.code,
+    ...forEachHead(fn, p, ({ record, scores }) => ofHead(record, scores)),
+  );
+  return fn;
+}
+
 /** A step's scores of `numQueries` queries. All addresses and counts i32. */
-export interface Step {
+interface Step {
   readonly fn: FunctionBuilder;
   readonly features: Features;
   readonly numQueries: number;
@@ -46,7 +70,7 @@ const QUADS = [0, 1, 2, 3];
 const eachQuad = (vectors: readonly V[], step: (vector: V, i: number) => Statement): Statement[] => vectors.map(step);
 
 /** score = cap * tanh(score / cap). */
-export function capScores({ fn, features, numQueries, scores, start, end }: Step, softCap: F32): Statement[] {
+function capScores({ fn, features, numQueries, scores, start, end }: Step, softCap: F32): Statement[] {
   const [at, strips] = fn.locals('i32', 2) as [I, I];
   const four = fn.locals('v128', 4);
   const [cap, inverse] = fn.locals('v128', 2) as [V, V];
@@ -69,7 +93,7 @@ export function capScores({ fn, features, numQueries, scores, start, end }: Step
 }
 
 /** Scores of keys that were scored and are not seen become LOWEST, whatever they were. */
-export function maskScores({ fn, numQueries, scores, from, to, start, end }: Step): Statement[] {
+function maskScores({ fn, numQueries, scores, from, to, start, end }: Step): Statement[] {
   const [at, count] = fn.locals('i32', 2) as [I, I];
   const fill = (first: I32, past: I32): Statement[] => [
     at.set(i32.add(scores, i32.shl(first, i32.const(2)))),
@@ -87,7 +111,7 @@ export function maskScores({ fn, numQueries, scores, from, to, start, end }: Ste
  * together: one alone would wait for its own maximum and for its own exponentials.
  *
  * A NaN among the scores is no maximum, but its weight is NaN, and so is what it is summed into. */
-export function softmaxStep(step: Step): Statement[] {
+function softmaxStep(step: Step): Statement[] {
   const { fn, features, numQueries, records, scores, start, end, numStrips } = step;
   const queries = Array.from({ length: numQueries }, (_, i) => i);
   const [at, strips] = fn.locals('i32', 2) as [I, I];

@@ -38,11 +38,20 @@ export function loadF32x4(_fn: FunctionBuilder, address: I32, byteOffset: number
  *
  * Exponent 31 is 65536 or more after the shift by 2^112, which no finite f16 is; all ones in the exponent then make it
  * the infinity or the NaN that its fraction says. */
-export function widenHalves(fn: FunctionBuilder, xs: readonly Local<'v128'>[]): Statement[] {
+export function widenHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
+  return [...xs.map((x) => x.set(i32x4.shrS(i32x4.shl(x, 16), 3))), ...finishHalves(fn, xs)];
+}
+
+/** Likewise patterns that fill their lanes as signed numbers (`i32x4.load16x4S`): one shift does. */
+export function widenSignedHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
+  return [...xs.map((x) => x.set(i32x4.shl(x, 13))), ...finishHalves(fn, xs)];
+}
+
+function finishHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
   const [mask, allOnes] = [fn.constant(i32x4.splat(0x8fffe000)), fn.constant(i32x4.splat(0x7f800000))];
   const [bias, limit] = [fn.constant(f32x4.constant(2 ** 112)), fn.constant(f32x4.constant(65536))];
   return [
-    ...xs.map((x) => x.set(v128.and(i32x4.shrS(i32x4.shl(x, 16), 3), mask))),
+    ...xs.map((x) => x.set(v128.and(x, mask))),
     ...xs.map((x) => x.set(f32x4.mul(x, bias))),
     ...xs.map((x) => x.set(v128.or(x, v128.and(f32x4.ge(f32x4.abs(x), limit), allOnes)))),
   ];

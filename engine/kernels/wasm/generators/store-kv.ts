@@ -1,10 +1,11 @@
-/** A token's key or value of one head to its page, in the page's dtype, rounded as the reference rounds. Values go to a
- * row, keys to a lane of a strip (ops/kv-pages.ts draws both). */
+/** A token's key or value of one head to its page, in the page's dtype, rounded as the reference rounds: a key to a lane
+ * of a strip, a value to its rows of a strip, both to a row where pages have no strips (ops/kv-pages.ts draws them). */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
 import { narrowFloats } from './half-floats.ts';
 
@@ -59,9 +60,7 @@ export function storeRowF16(): FunctionBuilder {
     rounds.set(i32.shrU(count, i32.const(3))),
     countDownFromAny(
       rounds,
-      ...pair.map((half, i) => half.set(v128.load(source, 16 * i))),
-      ...narrowFloats(fn, pair),
-      v128.store(target, i16x8.narrowI32x4U(pair[0], pair[1])),
+      ...storeEightHalves(fn, pair, { source, target }),
       advance(source, 32),
       advance(target, 16),
     ),
@@ -78,12 +77,58 @@ export function storeRowF16(): FunctionBuilder {
   return fn;
 }
 
+/** (source, target, count) -> (): `count` times 16 features, the targets a tile of 16 keys apart. */
+export function storeValueF32(): FunctionBuilder {
+  const fn = new FunctionBuilder('store_value_f32');
+  const { source, target, count } = fn.params('source', 'target', 'count');
+  const four = fn.locals('v128', 4);
+  fn.emit(
+    countDown(
+      count,
+      ...four.map((x, i) => x.set(v128.load(source, 16 * i))),
+      ...four.map((x, i) => v128.store(target, x, 16 * i)),
+      advance(source, 4 * STRIP),
+      advance(target, 4 * STRIP * STRIP),
+    ),
+  );
+  return fn;
+}
+
+/** (source, target, count) -> (): likewise. */
+export function storeValueF16(): FunctionBuilder {
+  const fn = new FunctionBuilder('store_value_f16');
+  const { source, target, count } = fn.params('source', 'target', 'count');
+  const pair = fn.locals('v128', 2) as [V, V];
+  fn.emit(
+    countDown(
+      count,
+      ...[0, 1].flatMap((i) => storeEightHalves(fn, pair, { source, target }, i)),
+      advance(source, 4 * STRIP),
+      advance(target, 2 * STRIP * STRIP),
+    ),
+  );
+  return fn;
+}
+
+/** Numbers 8i to 8i + 7 after both addresses. */
+function storeEightHalves(
+  fn: FunctionBuilder,
+  pair: readonly [V, V],
+  { source, target }: { readonly source: I32; readonly target: I32 },
+  i = 0,
+): Statement[] {
+  return [
+    ...pair.map((half, h) => half.set(v128.load(source, 32 * i + 16 * h))),
+    ...narrowFloats(fn, pair),
+    v128.store(target, i16x8.narrowI32x4U(...pair), 16 * i),
+  ];
+}
+
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the lane's places in the strip's first block. */
 export function storeLaneQ8(): FunctionBuilder {
   const fn = new FunctionBuilder('store_lane_q8_0');
   const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, scale);
-  const blockBytes = 34 * STRIP;
   fn.emit(
     countDown(
       numBlocks,
@@ -92,8 +137,8 @@ export function storeLaneQ8(): FunctionBuilder {
         [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), (4 * i + lane) * STRIP)),
       ),
       advance(source, 128),
-      advance(scale, blockBytes),
-      advance(levels, blockBytes),
+      advance(scale, Q8_STRIP.bytes),
+      advance(levels, Q8_STRIP.bytes),
     ),
   );
   return fn;
@@ -104,22 +149,44 @@ export function storeRowQ8(): FunctionBuilder {
   const fn = new FunctionBuilder('store_row_q8_0');
   const { source, target, numBlocks } = fn.params('source', 'target', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, target);
-  const bytes = (first: number): V128 =>
-    i8x16.narrowI16x8S(
-      i16x8.narrowI32x4S(xs[first]!, xs[first + 1]!),
-      i16x8.narrowI32x4S(xs[first + 2]!, xs[first + 3]!),
-    );
   fn.emit(
     countDown(
       numBlocks,
       ...quantize,
-      v128.store(target, bytes(0), 2),
-      v128.store(target, bytes(4), 18),
+      v128.store(target, sixteenBytes(xs, 0), 2),
+      v128.store(target, sixteenBytes(xs, 4), 18),
       advance(source, 128),
       advance(target, 34),
     ),
   );
   return fn;
+}
+
+/** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the key's places in the strip's first block. */
+export function storeValueQ8(): FunctionBuilder {
+  const fn = new FunctionBuilder('store_value_q8_0');
+  const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
+  const { quantize, xs } = blockQuantizer(fn, source, scale);
+  fn.emit(
+    countDown(
+      numBlocks,
+      ...quantize,
+      v128.store(levels, sixteenBytes(xs, 0)),
+      v128.store(levels, sixteenBytes(xs, 4), STRIP * STRIP),
+      advance(source, 128),
+      advance(scale, Q8_STRIP.bytes),
+      advance(levels, Q8_STRIP.bytes),
+    ),
+  );
+  return fn;
+}
+
+/** Four vectors of levels. */
+function sixteenBytes(xs: readonly V[], first: number): V128 {
+  return i8x16.narrowI16x8S(
+    i16x8.narrowI32x4S(xs[first]!, xs[first + 1]!),
+    i16x8.narrowI32x4S(xs[first + 2]!, xs[first + 3]!),
+  );
 }
 
 /** Quantizes the 32 values at `source`: the f16 scale is stored at `scaleAt`, the levels are left in `xs`, i32.

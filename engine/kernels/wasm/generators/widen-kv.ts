@@ -1,12 +1,19 @@
-/** Keys and values of a page as f32 in scratch memory, for pages in which they do not lie as attention reads them.
- * Queries that meet the same keys share this work. */
+/** Keys and values of a page as f32 in scratch memory: for queries so many that each number is widened once for all of
+ * them, and for pages in which they lie in rows. */
 import type { I32, Local, Statement } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
-import { f32x4, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { f32x4, v128 } from '../emitter/simd.ts';
+import {
+  levelsWithLaneScales,
+  levelsWithRowScale,
+  loadScales,
+  plainRows,
+  Q8_STRIP,
+  type RowReader,
+} from './attention-rows.ts';
 import { STRIP, STRIP_ROW_BYTES } from './attention-scratch.ts';
-import { widenHalves } from './half-floats.ts';
 import type { RowFormat } from './row-formats.ts';
 
 type I = Local<'i32'>;
@@ -76,54 +83,75 @@ function rest(
   ];
 }
 
-const QUARTERS = [0, 1, 2, 3];
-
-/** (source, target, headDim) -> (): a strip of keys, [D][16] f16. */
+/** (source, target, headDim) -> (): a strip of f16, of keys or of values: 16 numbers after 16. */
 export function widenStripF16(): FunctionBuilder {
   const fn = new FunctionBuilder('widen_strip_f16');
   const { source, target, headDim } = fn.params('source', 'target', 'headDim');
-  const four = fn.locals('v128', 4);
+  fn.emit(...copyStripRows(fn, plainRows(fn, 'f16'), { source, target, count: headDim }));
+  return fn;
+}
+
+/** (source, target, headDim) -> (): a strip of keys whose every 32 features are 16 scales, then [32][16] levels. */
+export function widenKeysQ8(): FunctionBuilder {
+  const fn = new FunctionBuilder('widen_keys_q8_0');
+  const { source, target, headDim } = fn.params('source', 'target', 'headDim');
+  const [blocks, count] = fn.locals('i32', 2) as [I, I];
+  const scales = fn.locals('v128', 4);
   fn.emit(
+    blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
     countDown(
-      headDim,
-      ...four.map((vector, i) => vector.set(i32x4.load16x4U(source, 8 * i))),
-      ...widenHalves(fn, four),
-      ...four.map((vector, i) => v128.store(target, vector, 16 * i)),
-      advance(source, 2 * STRIP),
-      advance(target, STRIP_ROW_BYTES),
+      blocks,
+      ...loadScales(fn, scales, source),
+      advance(source, Q8_STRIP.scaleBytes),
+      count.set(i32.const(Q8_STRIP.features)),
+      ...copyStripRows(fn, levelsWithLaneScales(fn, [scales]), { source, target, count }),
     ),
   );
   return fn;
 }
 
-/** (source, target, headDim) -> (): a strip of keys whose every 32 features are 16 f16 scales, then [32][16] levels. */
-export function widenStripQ8(): FunctionBuilder {
-  const fn = new FunctionBuilder('widen_strip_q8_0');
-  const { source, target, headDim } = fn.params('source', 'target', 'headDim');
-  const [blocks, rounds] = fn.locals('i32', 2) as [I, I];
+/** (source, target, headDim, spread) -> (): a strip of values whose every 32 features are 16 scales, then two times
+ * [16][16] levels. `spread`: room for the scales as f32. */
+export function widenValuesQ8(): FunctionBuilder {
+  const fn = new FunctionBuilder('widen_values_q8_0');
+  const { source, target, headDim, spread } = fn.params('source', 'target', 'headDim', 'spread');
+  const [blocks, count, scale] = fn.locals('i32', 3) as [I, I, I];
   const scales = fn.locals('v128', 4);
-  const pairs = fn.locals('v128', 2);
-  const four = fn.locals('v128', 4);
+  const reader = levelsWithRowScale(fn, scale);
+  const halfOfFeatures: Statement[] = [
+    count.set(i32.const(STRIP)),
+    scale.set(spread),
+    ...copyStripRows(fn, reader, { source, target, count }),
+  ];
   fn.emit(
-    blocks.set(i32.shrU(headDim, i32.const(5))),
+    blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
     countDown(
       blocks,
-      ...scales.map((scale, i) => scale.set(i32x4.load16x4U(source, 8 * i))),
-      ...widenHalves(fn, scales),
-      advance(source, 2 * STRIP),
-      rounds.set(i32.const(32)),
-      countDown(
-        rounds,
-        ...pairs.map((pair, i) => pair.set(i16x8.load8x8S(source, 8 * i))),
-        ...QUARTERS.map((i) =>
-          four[i]!.set(i % 2 === 0 ? i32x4.extendLowI16x8S(pairs[i >> 1]!) : i32x4.extendHighI16x8S(pairs[i >> 1]!)),
-        ),
-        ...four.map((vector, i) => vector.set(f32x4.mul(f32x4.convertI32x4S(vector), scales[i]!))),
-        ...four.map((vector, i) => v128.store(target, vector, 16 * i)),
-        advance(source, STRIP),
-        advance(target, STRIP_ROW_BYTES),
-      ),
+      ...loadScales(fn, scales, source),
+      ...scales.map((four, i) => v128.store(spread, four, 16 * i)),
+      advance(source, Q8_STRIP.scaleBytes),
+      ...halfOfFeatures,
+      ...halfOfFeatures,
     ),
   );
   return fn;
+}
+
+/** `count` rows, at least one; all three moved on. */
+function copyStripRows(
+  fn: FunctionBuilder,
+  reader: RowReader,
+  { source, target, count }: Readonly<Record<'source' | 'target' | 'count', I>>,
+): Statement[] {
+  const row = fn.locals('v128', 4);
+  return [
+    countDown(
+      count,
+      ...reader.load(row, source, 0, 0),
+      ...row.map((vector, i) => v128.store(target, vector, 16 * i)),
+      advance(source, reader.rowBytes),
+      advance(target, STRIP_ROW_BYTES),
+      ...reader.advance(1),
+    ),
+  ];
 }

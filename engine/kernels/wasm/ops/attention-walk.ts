@@ -1,28 +1,27 @@
-/** The walk of some units' queries over the keys they see. Kernels do the work (generators/attention.ts).
+/** The walk of some units' queries over the keys they see. Kernels do the work (generators/attention-*.ts).
  *
  *   for 64 keys at a time (a step), from the first that any of the queries sees to the last:
- *     for some of them, for each unit: find where the keys lie, or bring them to where they can be read; scores
- *     for each unit:                   online softmax
- *     for some of them, for each unit: likewise values; weighted sums
+ *     find where the keys and values lie, or bring them to where they can be read
+ *     scores; online softmax; weighted sums of values          a kernel call each, for up to 6 queries of every head
  *   for each query: divide by the sum of weights
  *
- * Kernels take up to 6 queries at a time. Queries of rows that see all 64 keys go together; of other rows (at the diagonal
- * of a prompt, at the edge of a window) only heads of one row see the same.
+ * Queries of rows that see all 64 keys go together; of other rows (at the diagonal of a prompt, at the edge of a window)
+ * only heads of one row see the same.
  *
- * "Some of them" are all 64 for a prompt, where many queries meet a key while it is in the cache. For a single token they
- * are a page's 16: the parts of all heads in a page lie side by side, and memory is read in one run. */
+ * Where kernels read pages as they are, a call takes the same queries of all units: the parts of neighbouring heads in a
+ * page lie side by side, and memory is read in long runs, page by page. */
 import type { PagedAttentionArgs } from '../../ops.ts';
-import { stripsOfTile } from '../generators/attention.ts';
 import {
   type AttentionScratch,
+  FEW_QUERIES,
   LOWEST,
   MAX_GROUP,
   RECORD_BYTES,
   RECORD_MAX,
   RECORD_SUM,
   SCORE_ROW_BYTES,
+  SMALL_GROUP,
   STEP_KEYS,
-  STRIP,
 } from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';
 import type { LinearMemory } from '../linear-memory.ts';
@@ -42,17 +41,27 @@ interface Group {
   readonly to: number;
 }
 
-/** The next multiple of `size` after the key. */
-const after = (key: number, size: number): number => key - (key % size) + size;
+/** What a call of kernels takes: for each of `numHeads` units, from that of record `base` on, a group of queries. */
+interface Heads {
+  readonly base: number;
+  readonly numHeads: number;
+  readonly headQueries: number;
+  readonly source: 'pages' | 'scratch';
+}
+
+/** By number of queries. */
+interface ProductKernels {
+  readonly score: readonly Kernel[];
+  readonly addValues: readonly Kernel[];
+}
 
 export class AttentionWalk {
   readonly #memory: LinearMemory;
   readonly #scratch: AttentionScratch;
   readonly #strips: StepStrips;
-  /** By number of queries. */
-  readonly #score: readonly Kernel[];
+  readonly #products: Readonly<Record<'pages' | 'scratch', ProductKernels>>;
   readonly #softmax: readonly Kernel[];
-  readonly #addValues: readonly Kernel[];
+  /** Most queries that a call takes of units with many. */
   readonly #maxGroup: number;
   readonly #finishQuery: Kernel;
   readonly #q: number;
@@ -71,9 +80,14 @@ export class AttentionWalk {
     this.#strips = new StepStrips(machine, args, scratch);
     const byCount = (name: string) =>
       Array.from({ length: MAX_GROUP + 1 }, (_, n) => kernels[`attention_${name}_${n}`]!);
-    [this.#score, this.#softmax, this.#addValues] = [byCount('scores'), byCount('softmax'), byCount('values')];
+    const products = (dtype: string): ProductKernels => ({
+      score: byCount(`scores_${dtype}`),
+      addValues: byCount(`values_${dtype}`),
+    });
+    this.#products = { pages: products(this.#strips.pages.dtype), scratch: products('f32') };
+    this.#softmax = byCount('softmax');
     // More sums than registers hold cost more than they save.
-    this.#maxGroup = machine.tileGroups === 2 ? MAX_GROUP : 4;
+    this.#maxGroup = machine.tileGroups === 2 ? MAX_GROUP : SMALL_GROUP;
     this.#finishQuery = kernels.attention_finish!;
     this.#q = addressOf(args.q);
     this.#out = addressOf(args.out);
@@ -89,9 +103,12 @@ export class AttentionWalk {
    * @param firstPosition  its position */
   attend(units: readonly AttentionUnit[], firstRow: number, firstPosition: number): void {
     const { firstKey, endKey, numQueries } = units[0]!;
+    const source = this.#strips.sourceOf(numQueries);
     for (const [i, unit] of units.entries()) this.#begin(unit, i * numQueries, firstRow);
     for (let start = firstKey - (firstKey % STEP_KEYS); start < endKey; start += STEP_KEYS) {
-      this.#meet(units, start, this.#groupsOf(units[0]!, start, firstPosition));
+      const groups = this.#groupsOf(units[0]!, start, firstPosition);
+      if (source === 'pages') this.#meetInPages(units, start, groups);
+      else for (const [i, unit] of units.entries()) this.#meetInScratch(unit, i * numQueries, start, groups);
     }
     for (const [i, unit] of units.entries()) this.#finish(unit, i * numQueries, firstRow);
   }
@@ -119,8 +136,9 @@ export class AttentionWalk {
     return (row * this.#numHeads + head) * this.#headDim * 4;
   }
 
-  /** Queries that see the same of the step that begins at `start`, up to 6 at a time. The same for each unit. */
+  /** Queries that see the same of the step that begins at `start`, as many at a time as kernels take. The same for each unit. */
   #groupsOf({ firstQuery, numQueries }: AttentionUnit, start: number, firstPosition: number): Group[] {
+    const maxGroup = numQueries <= FEW_QUERIES ? SMALL_GROUP : this.#maxGroup;
     const numSharing = this.#numSharing;
     const groups: Group[] = [];
     // From the first row whose own position is the step's last or later, to the last whose window reaches its first.
@@ -130,7 +148,7 @@ export class AttentionWalk {
       const isFull = i >= firstFull && i < endFull;
       const row = Math.floor((firstQuery + i) / numSharing);
       const limit = isFull ? endFull : Math.min(numQueries, (row + 1) * numSharing - firstQuery);
-      const count = Math.min(this.#maxGroup, limit - i);
+      const count = Math.min(maxGroup, limit - i);
       const position = firstPosition + row;
       const from = isFull ? 0 : Math.max(0, position - this.#window + 1 - start);
       const to = isFull ? STEP_KEYS : Math.min(STEP_KEYS, position + 1 - start);
@@ -141,49 +159,47 @@ export class AttentionWalk {
   }
 
   /** Every query of the units meets what it sees of the step. */
-  #meet(units: readonly AttentionUnit[], start: number, groups: readonly Group[]): void {
+  #meetInPages(units: readonly AttentionUnit[], start: number, groups: readonly Group[]): void {
     const { firstKey, endKey, numQueries } = units[0]!;
-    const [first, end] = [Math.max(firstKey, start), Math.min(endKey, start + STEP_KEYS)];
-    const atOnce = numQueries > MAX_GROUP ? STEP_KEYS : STRIP * stripsOfTile(numQueries);
-    for (let from = first; from < end; from = after(from, atOnce)) {
-      const to = Math.min(end, after(from, atOnce));
-      for (let i = 0; i < units.length; i++) {
-        this.#strips.placeKeys(units[i]!, start, from, to);
-        for (const group of groups) this.#scoreGroup(i * numQueries, group, from - start, to - start);
-      }
-    }
-    for (let i = 0; i < units.length; i++) {
-      for (const group of groups) this.#softmaxGroup(i * numQueries, group);
-    }
-    for (let from = first; from < end; from = after(from, atOnce)) {
-      const to = Math.min(end, after(from, atOnce));
-      for (let i = 0; i < units.length; i++) {
-        this.#strips.placeValues(units[i]!, start, from, to);
-        for (const group of groups) this.#addGroup(i * numQueries, group, from - start, to - start);
-      }
-    }
+    const heads: Heads = { base: 0, numHeads: units.length, headQueries: numQueries, source: 'pages' };
+    this.#strips.point(units[0]!, start, Math.max(firstKey, start), Math.min(endKey, start + STEP_KEYS));
+    for (const group of groups) this.#scoreGroup(heads, group);
+    for (const group of groups) this.#softmaxGroup(heads, group);
+    for (const group of groups) this.#addGroup(heads, group);
   }
 
-  #scoreGroup(base: number, group: Group, first: number, end: number): void {
-    const [from, to] = [Math.max(group.from, first), Math.min(group.to, end)];
-    if (from >= to) return;
+  #meetInScratch(unit: AttentionUnit, base: number, start: number, groups: readonly Group[]): void {
+    const { firstKey, endKey, numQueries } = unit;
+    const heads: Heads = { base, numHeads: 1, headQueries: numQueries, source: 'scratch' };
+    const [from, to] = [Math.max(firstKey, start), Math.min(endKey, start + STEP_KEYS)];
+    this.#strips.widenKeys(unit, start, from, to);
+    for (const group of groups) this.#scoreGroup(heads, group);
+    for (const group of groups) this.#softmaxGroup(heads, group);
+    this.#strips.widenValues(unit, start, from, to);
+    for (const group of groups) this.#addGroup(heads, group);
+  }
+
+  #scoreGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
     const { strips } = this.#scratch;
-    const { records, scores } = this.#placeOf(base + group.first);
-    this.#score[group.count]!(records, strips, scores, this.#headDim, from, to, this.#scale);
+    const { records, scores } = this.#placeOf(base + first);
+    const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
+    const kernel = this.#products[source].score[count]!;
+    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, this.#scale);
   }
 
-  #softmaxGroup(base: number, { first, count, from, to }: Group): void {
+  #softmaxGroup({ base, numHeads, headQueries }: Heads, { first, count, from, to }: Group): void {
     const { records, scores } = this.#placeOf(base + first);
     const isCapped = this.#softCap === undefined ? 0 : 1;
-    this.#softmax[count]!(records, scores, this.#headDim, from, to, isCapped, this.#softCap ?? 0);
+    const kernel = this.#softmax[count]!;
+    kernel(records, scores, this.#headDim, from, to, numHeads, headQueries, 0, isCapped, this.#softCap ?? 0);
   }
 
-  #addGroup(base: number, group: Group, first: number, end: number): void {
-    const [from, to] = [Math.max(group.from, first), Math.min(group.to, end)];
-    if (from >= to) return;
+  #addGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
     const { strips } = this.#scratch;
-    const { records, scores } = this.#placeOf(base + group.first);
-    this.#addValues[group.count]!(records, strips, scores, this.#headDim, this.#strips.valueBytes, from, to);
+    const { records, scores } = this.#placeOf(base + first);
+    const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
+    const kernel = this.#products[source].addValues[count]!;
+    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes);
   }
 
   #placeOf(query: number): { readonly records: number; readonly scores: number } {

@@ -1,17 +1,16 @@
-/** How keys and values lie in the pages of this backend. A page is `[NKV, BS, D]` as the op contract says; within a
- * head's part
+/** How keys and values lie in the pages of this backend. A page is `[NKV, BS, D]` as the op contract says. Within a head's
+ * part they lie, where BS and D are multiples of 16, in strips of 16 tokens, as rows of 16 numbers that attention
+ * multiplies as they are (generators/attention-product.ts):
  *
- *   values, always, as in the reference: a row per token
- *
- *     | t0: d0 d1 d2 ... | t1: d0 d1 d2 ... | ...
- *
- *   keys, where BS is a multiple of 16: in strips of 16 tokens, a line per feature. Attention scores 16 keys at a time,
- *   a lane each, and reads lines as they lie
- *
- *     f32, f16   | d0: t0 t1 ... t15 | d1: t0 t1 ... t15 | ...                     D lines, then the next 16 tokens
+ *   keys      a row is one feature of 16 tokens
+ *     f32, f16   | d0: t0 t1 ... t15 | d1: t0 t1 ... t15 | ...                     D rows, then the next 16 tokens
  *     q8_0       | 16 scales | d0: t0 ... t15 | d1: ... | ... d31 | 16 scales | d32: ...
  *
- *   keys, otherwise: a row per token, as values
+ *   values    a row is 16 features of one token
+ *     f32, f16   | t0: d0 ... d15 | t1: d0 ... d15 | ... t15 | t0: d16 ... d31 | ...
+ *     q8_0       | 16 scales | t0: d0 ... d15 | ... t15 | t0: d16 ... d31 | ... t15 | 16 scales | t0: d32 ...
+ *
+ *   otherwise a row per token, as in the reference:  | t0: d0 d1 d2 ... | t1: d0 d1 d2 ... | ...
  *
  * Either way a page has as many bytes as the reference's. Numbers in bytes unless named otherwise. */
 import type { Tensor } from '../../../tensor/tensor.ts';
@@ -32,7 +31,7 @@ export interface KvPages {
   /** A head's part of a page. */
   readonly headBytes: number;
   readonly blockBytes: number;
-  /** Whether keys lie in strips. */
+  /** Whether keys and values lie in strips. */
   readonly inStrips: boolean;
   /** 16 tokens of a head. */
   readonly stripBytes: number;
@@ -44,7 +43,7 @@ export function kvPages(cache: Tensor): KvPages {
   const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
   const rowBytes = (headDim / blockElements) * bytesPerBlock;
   const headBytes = blockSize * rowBytes;
-  const inStrips = blockSize % STRIP === 0;
+  const inStrips = blockSize % STRIP === 0 && headDim % STRIP === 0;
   const blockBytes = numKvHeads * headBytes;
   return { dtype, headDim, blockSize, rowBytes, headBytes, blockBytes, inStrips, stripBytes: STRIP * rowBytes };
 }

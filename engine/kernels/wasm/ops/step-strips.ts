@@ -1,8 +1,15 @@
-/** Where the keys and values of a step of attention lie: fills the scratch memory's table of strips. f32 pages are used
- * as they are where their layout allows it; everything else is widened into scratch memory first, once for all queries
- * of a unit. */
+/** Where the keys and values of a step of attention lie: fills the scratch memory's table of strips, either with the places
+ * in the pages, or, once they were widened there, in scratch memory. */
 import type { PagedAttentionArgs } from '../../ops.ts';
-import { type AttentionScratch, STRIP, STRIP_ENTRY_BYTES, STRIP_ROW_BYTES } from '../generators/attention-scratch.ts';
+import {
+  type AttentionScratch,
+  FEW_QUERIES,
+  SCALES_OFFSET,
+  STRIP,
+  STRIP_ENTRY_BYTES,
+  STRIP_ROW_BYTES,
+  STRIP_VALUES,
+} from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';
 import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
@@ -11,108 +18,113 @@ import type { AttentionUnit } from './attention-units.ts';
 import { type KvPages, kvPages } from './kv-pages.ts';
 
 export class StepStrips {
-  /** From one key's values to the next's, in bytes. */
-  readonly valueBytes: number;
+  readonly pages: KvPages;
   readonly #memory: LinearMemory;
   readonly #scratch: AttentionScratch;
-  readonly #pages: KvPages;
   readonly #keys: number;
   readonly #values: number;
   /** Index of the first block table's first entry. */
   readonly #tables: number;
   readonly #maxBlocks: number;
-  readonly #isInPlace: Readonly<Record<'keys' | 'values', boolean>>;
-  readonly #widenStrip: Kernel;
-  readonly #widenRows: Kernel;
-  readonly #storeLane: Kernel;
+  readonly #widenKeys: Kernel;
+  readonly #widenValues: Kernel;
+  readonly #widenRow: Kernel;
+  readonly #storeKey: Kernel;
+  readonly #storeValue: Kernel;
 
   constructor({ memory, kernels }: Machine, args: PagedAttentionArgs, scratch: AttentionScratch) {
     const pages = kvPages(args.keyCache);
+    this.pages = pages;
     this.#memory = memory;
     this.#scratch = scratch;
-    this.#pages = pages;
     this.#keys = byteAddressOf(args.keyCache);
     this.#values = byteAddressOf(args.valueCache);
     this.#tables = addressOf(args.blockTables) / 4;
     this.#maxBlocks = args.blockTables.shape[1]!;
-    const keys = pages.dtype === 'f32' && pages.inStrips;
-    // Values are read 16 features at a time: other rows would be read beyond their ends.
-    const values = keys && pages.headDim % STRIP === 0;
-    this.#isInPlace = { keys, values };
-    this.valueBytes = values ? pages.rowBytes : scratch.rowBytes;
-    this.#widenStrip = kernels[`widen_strip_${pages.dtype}`]!;
-    this.#widenRows = kernels[`widen_rows_${pages.dtype}`]!;
-    this.#storeLane = kernels.store_lane_f32!;
+    const ofStrip = (what: string) => kernels[pages.dtype === 'q8_0' ? `widen_${what}_q8_0` : 'widen_strip_f16']!;
+    [this.#widenKeys, this.#widenValues] = [ofStrip('keys'), ofStrip('values')];
+    this.#widenRow = kernels[`widen_rows_${pages.dtype}`]!;
+    [this.#storeKey, this.#storeValue] = [kernels.store_lane_f32!, kernels.store_value_f32!];
   }
 
-  /** Makes keys `from` to `to` - 1 ready for the unit's queries: absolute positions, within the step that begins at `start`. */
-  placeKeys(unit: AttentionUnit, start: number, from: number, to: number): void {
+  /** How kernels take keys and values of so many queries: from pages as they are, or as f32 from scratch memory. */
+  sourceOf(numQueries: number): 'pages' | 'scratch' {
+    const { dtype, inStrips } = this.pages;
+    return inStrips && (dtype === 'f32' || numQueries <= FEW_QUERIES) ? 'pages' : 'scratch';
+  }
+
+  /** Points at the strips that hold keys `from` to `to` - 1 and their values, in the unit's pages. Absolute positions,
+   * within the step that begins at `start`. */
+  point(unit: AttentionUnit, start: number, from: number, to: number): void {
     const { ints } = this.#memory;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const strip = Math.floor((key - start) / STRIP);
-      const entry = this.#entryOf(strip);
-      const own = this.#scratch.keys + strip * this.#pages.headDim * STRIP_ROW_BYTES;
-      ints[entry] = own;
-      if (this.#pages.inStrips) this.#placeStrip(unit, entry, key);
-      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#placeKey(unit, own, each);
+      const entry = this.#entryOf(key - start);
+      const strip = this.#stripOf(unit, key);
+      ints[entry] = this.#keys + strip;
+      ints[entry + STRIP_VALUES / 4] = this.#values + strip;
     }
   }
 
-  /** Likewise values. */
-  placeValues(unit: AttentionUnit, start: number, from: number, to: number): void {
+  /** Brings the keys to scratch memory, and points at them. */
+  widenKeys(unit: AttentionUnit, start: number, from: number, to: number): void {
     const { ints } = this.#memory;
+    const { headDim, inStrips } = this.pages;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const strip = Math.floor((key - start) / STRIP);
-      const entry = this.#entryOf(strip) + 1;
-      const own = this.#scratch.values + strip * STRIP * this.#scratch.rowBytes;
-      ints[entry] = own;
-      const end = Math.min(to, nextStrip(key));
-      if (this.#pages.inStrips) this.#placeRows(unit, entry, key, end);
-      else for (let each = key; each < end; each++) this.#widen(this.#values, unit, own, each, 1);
+      const own = this.#scratch.keys + Math.floor((key - start) / STRIP) * headDim * STRIP_ROW_BYTES;
+      ints[this.#entryOf(key - start)] = own;
+      if (inStrips) this.#widenKeys(this.#keys + this.#stripOf(unit, key), own, headDim);
+      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringKey(unit, own, each);
     }
   }
 
-  #entryOf(strip: number): number {
-    return (this.#scratch.strips + strip * STRIP_ENTRY_BYTES) / 4;
-  }
-
-  /** The key lies in one strip of one page, with its neighbours. */
-  #placeStrip(unit: AttentionUnit, entry: number, key: number): void {
+  /** Likewise the values. */
+  widenValues(unit: AttentionUnit, start: number, from: number, to: number): void {
     const { ints } = this.#memory;
-    const { headDim, blockSize, stripBytes } = this.#pages;
-    const strip = this.#keys + this.#pageOf(unit, key) + Math.floor((key % blockSize) / STRIP) * stripBytes;
-    if (this.#isInPlace.keys) ints[entry] = strip;
-    else this.#widenStrip(strip, ints[entry]!, headDim);
-  }
-
-  /** The values of keys `from` to `to` - 1, which lie in one strip of one page. */
-  #placeRows(unit: AttentionUnit, entry: number, from: number, to: number): void {
-    const { ints } = this.#memory;
-    const { rowBytes, blockSize } = this.#pages;
-    if (!this.#isInPlace.values) this.#widen(this.#values, unit, ints[entry]!, from, to - from);
-    else {
-      const row = this.#values + this.#pageOf(unit, from) + (from % blockSize) * rowBytes;
-      ints[entry] = row - (from % STRIP) * rowBytes;
+    const { headDim, inStrips } = this.pages;
+    const { values, rowBytes, strips } = this.#scratch;
+    for (let key = from; key < to; key = nextStrip(key)) {
+      const own = values + Math.floor((key - start) / STRIP) * STRIP * rowBytes;
+      ints[this.#entryOf(key - start) + STRIP_VALUES / 4] = own;
+      if (inStrips) this.#widenValues(this.#values + this.#stripOf(unit, key), own, headDim, strips + SCALES_OFFSET);
+      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringValue(unit, own, each);
     }
   }
 
-  /** Pages of rows: a key is widened where its values will be, and goes to its lane from there. */
-  #placeKey(unit: AttentionUnit, strip: number, key: number): void {
-    const { headDim } = this.#pages;
-    this.#widen(this.#keys, unit, this.#scratch.values, key, 1);
-    this.#storeLane(this.#scratch.values + (key % STRIP) * this.valueBytes, strip + 4 * (key % STRIP), headDim);
+  #bringKey(unit: AttentionUnit, strip: number, key: number): void {
+    this.#bringRow(this.#keys, unit, key);
+    this.#storeKey(this.#scratch.row, strip + 4 * (key % STRIP), this.pages.headDim);
   }
 
-  /** `count` rows of one page, from that of `key` on, to their lines of the strip at `target`. */
-  #widen(cache: number, unit: AttentionUnit, target: number, key: number, count: number): void {
-    const { headDim, rowBytes, blockSize } = this.#pages;
+  #bringValue(unit: AttentionUnit, strip: number, key: number): void {
+    this.#bringRow(this.#values, unit, key);
+    this.#storeValue(
+      this.#scratch.row,
+      strip + STRIP_ROW_BYTES * (key % STRIP),
+      this.#scratch.rowBytes / STRIP_ROW_BYTES,
+    );
+  }
+
+  /** The key's row of a page of rows, as f32. */
+  #bringRow(cache: number, unit: AttentionUnit, key: number): void {
+    const { headDim, rowBytes, blockSize } = this.pages;
     const row = cache + this.#pageOf(unit, key) + (key % blockSize) * rowBytes;
-    this.#widenRows(row, target + (key % STRIP) * this.valueBytes, headDim, count, rowBytes, this.valueBytes);
+    this.#widenRow(row, this.#scratch.row, headDim, 1, rowBytes, this.#scratch.rowBytes);
   }
 
-  /** Bytes from the cache's start to the head's part of the page that holds a key. */
+  /** @param key  counted from the step's first */
+  #entryOf(key: number): number {
+    return (this.#scratch.strips + Math.floor(key / STRIP) * STRIP_ENTRY_BYTES) / 4;
+  }
+
+  /** Bytes from the cache's start to the head's strip that holds a key. */
+  #stripOf(unit: AttentionUnit, key: number): number {
+    const { blockSize, stripBytes } = this.pages;
+    return this.#pageOf(unit, key) + Math.floor((key % blockSize) / STRIP) * stripBytes;
+  }
+
+  /** To the head's part of the page that holds it. */
   #pageOf({ sequence, kvHead }: AttentionUnit, key: number): number {
-    const { blockSize, blockBytes, headBytes } = this.#pages;
+    const { blockSize, blockBytes, headBytes } = this.pages;
     const page = sequence * this.#maxBlocks + Math.floor(key / blockSize);
     return this.#memory.ints[this.#tables + page]! * blockBytes + kvHead * headBytes;
   }

@@ -1,7 +1,9 @@
-/** writeKv: keys to lanes of strips or to rows, values to rows (kv-pages.ts). A part is a range of tokens. */
+/** writeKv: keys to lanes of strips, values to their rows, or both to the rows of pages without strips (kv-pages.ts). A part
+ * is a range of tokens. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkSlots } from '../../check-indices.ts';
 import { partEnd, partStart } from '../../part.ts';
+import { Q8_STRIP } from '../generators/attention-rows.ts';
 import { STRIP } from '../generators/attention-scratch.ts';
 import { ROW_FORMATS } from '../generators/row-formats.ts';
 import type { Machine } from '../machine.ts';
@@ -17,8 +19,9 @@ export const writeKv: NativeOp<'writeKv'> = {
     const pages = kvPages(keyCache);
     const slots = intsIn(machine.memory, slotMapping);
     checkSlots(slots, keyCache.shape[0]! * pages.blockSize);
-    const storeKey = pages.inStrips ? laneWriter(machine, pages) : rowWriter(machine, pages);
-    const storeValue = rowWriter(machine, pages);
+    const [storeKey, storeValue] = pages.inStrips
+      ? [laneWriter(machine, pages), valueWriter(machine, pages)]
+      : [rowWriter(machine, pages), rowWriter(machine, pages)];
     const [keys, values] = [placesOf(k, keyCache), placesOf(v, valueCache)];
     const end = partEnd(numTokens, part);
     for (let t = partStart(numTokens, part); t < end; t++) {
@@ -57,13 +60,28 @@ function laneWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPage
   const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
   if (blockElements === 1) {
     return (source, target, slot) => {
-      const strip = target + Math.floor(slot / STRIP) * stripBytes;
-      store(source, strip + (slot % STRIP) * bytesPerBlock, headDim);
+      store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * bytesPerBlock, headDim);
     };
   }
-  const [numBlocks, scalesBytes] = [headDim / blockElements, 2 * STRIP];
   return (source, target, slot) => {
-    const [strip, lane] = [target + Math.floor(slot / STRIP) * stripBytes, slot % STRIP];
-    store(source, strip + 2 * lane, strip + scalesBytes + lane, numBlocks);
+    const [strip, lane] = [stripAt(target, slot, stripBytes), slot % STRIP];
+    store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + lane, headDim / Q8_STRIP.features);
   };
 }
+
+function valueWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): Writer {
+  const store = kernels[`store_value_${dtype}`]!;
+  const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
+  if (blockElements === 1) {
+    return (source, target, slot) => {
+      store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * STRIP * bytesPerBlock, headDim / STRIP);
+    };
+  }
+  return (source, target, slot) => {
+    const [strip, key] = [stripAt(target, slot, stripBytes), slot % STRIP];
+    store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + STRIP * key, headDim / Q8_STRIP.features);
+  };
+}
+
+const stripAt = (target: number, slot: number, stripBytes: number): number =>
+  target + Math.floor(slot / STRIP) * stripBytes;

@@ -134,15 +134,15 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
         });
       const [expected] = await pages(reference, 1);
       expect(await pages(backend, 1)).toEqual([expected, expected]);
-      const [strips, values] = await pages(backend, 16);
-      expect(values).toEqual(expected);
-      expect(rowsOfStrips(kvDtype, strips!, D)).toEqual(expected);
+      const [keys, values] = await pages(backend, 16);
+      expect(rowsOfKeys(kvDtype, keys!, D)).toEqual(expected);
+      expect(rowsOfValues(kvDtype, values!, D)).toEqual(expected);
     }
   });
 
   it('reads each of the 65,536 f16 patterns of a value', async () => {
     const [numTokens, D] = [1024, 64];
-    const patterns = Uint16Array.from({ length: 0x10000 }, (_, i) => i);
+    const stored = Uint16Array.from({ length: 0x10000 }, (_, i) => elementAt(i));
     const out = await withWorkspace(backend, async (work) => {
       const pages = [numTokens / 16, 1, 16, D];
       const [keyCache, valueCache, out] = [
@@ -150,7 +150,7 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
         work.zeros('f16', pages),
         work.output([numTokens, 1, D]),
       ];
-      backend.writeBytes(valueCache, 0, new Uint8Array(patterns.buffer));
+      backend.writeBytes(valueCache, 0, new Uint8Array(stored.buffer));
       const blockTables = work.ints(
         [1, numTokens / 16],
         Array.from({ length: numTokens / 16 }, (_, i) => i),
@@ -200,9 +200,7 @@ it.each(KV_DTYPES)('KV cache, %s: revectorization changes no bit', async (kvDtyp
 });
 
 /** Key strips of 16 tokens (ops/kv-pages.ts) as rows of the reference. */
-function rowsOfStrips(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
-  const rows = new Uint8Array(strips.length);
-  const rowBytes = dtype === 'f16' ? 2 * headDim : (headDim / 32) * 34;
+function rowsOfKeys(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
   // The elements of a strip lie line by line: 16 of each, of 2 bytes (an f16 or a scale) or of 1 (a level).
   const widths =
     dtype === 'f16'
@@ -210,10 +208,28 @@ function rowsOfStrips(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number
       : Array(headDim / 32)
           .fill([2, ...Array(32).fill(1)])
           .flat();
+  return rowsOf(strips, widths);
+}
+
+/** Value strips likewise: 16 tokens' scales, or 16 features of 16 tokens. */
+function rowsOfValues(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
+  const widths =
+    dtype === 'f16'
+      ? Array(headDim / 16).fill(32)
+      : Array(headDim / 32)
+          .fill([2, 16, 16])
+          .flat();
+  return rowsOf(strips, widths);
+}
+
+/** @param widths  bytes that lie together of each token's row, in their order */
+function rowsOf(strips: Uint8Array, widths: readonly number[]): Uint8Array {
+  const rows = new Uint8Array(strips.length);
+  const rowBytes = widths.reduce((sum, width) => sum + width, 0);
   for (let strip = 0; strip < strips.length / (16 * rowBytes); strip++) {
     let line = strip * 16 * rowBytes;
     let column = 0;
-    for (const width of widths as number[]) {
+    for (const width of widths) {
       for (let token = 0; token < 16; token++) {
         const from = line + token * width;
         rows.set(strips.subarray(from, from + width), (strip * 16 + token) * rowBytes + column);
@@ -223,4 +239,11 @@ function rowsOfStrips(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number
     }
   }
   return rows;
+}
+
+/** The number of the element, in rows of 64, that lies at place `i` of value strips. */
+function elementAt(i: number): number {
+  const [strip, inStrip] = [Math.floor(i / 1024), i % 1024];
+  const [tile, token, feature] = [Math.floor(inStrip / 256), Math.floor(inStrip / 16) % 16, inStrip % 16];
+  return (strip * 16 + token) * 64 + tile * 16 + feature;
 }

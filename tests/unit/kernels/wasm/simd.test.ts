@@ -284,6 +284,7 @@ describe('SIMD instructions', () => {
     expect(load(v128.load)).toEqual(source);
     expect(as.i16(load(i16x8.load8x8S))).toEqual(as.i8(source).slice(0, 8));
     expect(as.i32(load(i32x4.load16x4U))).toEqual(as.u16(source).slice(0, 4));
+    expect(as.i32(load(i32x4.load16x4S))).toEqual(as.i16(source).slice(0, 4));
     expect(as.u16(load(v128.load16Splat))).toEqual(Array(8).fill(as.u16(source)[0]));
     expect(as.i32(load(v128.load32Splat))).toEqual(Array(4).fill(as.i32(source)[0]));
     expect(as.i32(load(v128.load32Zero))).toEqual([as.i32(source)[0], 0, 0, 0]);

@@ -1,0 +1,85 @@
+/** What the kernels of both products of attention share: the registers of a tile, and how a kernel walks over tiles and
+ * over heads. */
+import type { Local, Statement } from '../emitter/code.ts';
+import { advance, block, branchIf, countDown, loop } from '../emitter/control.ts';
+import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import { i32 } from '../emitter/scalar.ts';
+import type { Features } from './arithmetic.ts';
+import { type ProductLocals, productLocals, VECTORS } from './attention-product.ts';
+import { RECORD_BYTES, SCORE_ROW_BYTES } from './attention-scratch.ts';
+
+type I = Local<'i32'>;
+type V = Local<'v128'>;
+
+/** Strips of keys, or of features, that a tile takes where so many are left. Few queries take more, so that enough sums are
+ * under way at a time to hide the latency of an addition. */
+export const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
+
+export interface Tile {
+  readonly fn: FunctionBuilder;
+  readonly features: Features;
+  readonly factors: readonly I[];
+  /** [query][vector]. */
+  readonly sums: readonly (readonly V[])[];
+  /** Where a tile's strips are. */
+  readonly places: readonly I[];
+  readonly locals: ProductLocals;
+}
+
+export function newTile(fn: FunctionBuilder, numQueries: number, features: Features): Tile {
+  const factors = fn.locals('i32', numQueries);
+  const numStrips = stripsOfTile(numQueries);
+  const sums = factors.map(() => fn.locals('v128', numStrips * VECTORS));
+  return { fn, features, factors, sums, places: fn.locals('i32', numStrips), locals: productLocals(fn, numStrips) };
+}
+
+/** Tiles of as many strips as may be, then single strips, until none is `left`. */
+export function tiles(numQueries: number, left: I, tile: (numStrips: number) => readonly Statement[]): Statement[] {
+  const widest = stripsOfTile(numQueries);
+  const run = (numStrips: number): Statement =>
+    block(
+      loop(
+        branchIf(1, i32.ltU(left, i32.const(numStrips))),
+        ...tile(numStrips),
+        left.set(i32.sub(left, i32.const(numStrips))),
+        branchIf(0, i32.const(1)),
+      ),
+    );
+  return widest === 1 ? [run(1)] : [run(widest), run(1)];
+}
+
+/** KV heads whose queries a call takes one after the other: `numHeads` of them, at least one. `headQueries` queries of each
+ * lie in scratch memory, the call's among them; `headBytes` lie between one head's strip and the next's. */
+export const HEAD_PARAMS = ['numHeads', 'headQueries', 'headBytes'] as const;
+
+export type HeadParams = Readonly<Record<(typeof HEAD_PARAMS)[number] | 'records' | 'scores', I>>;
+
+export interface HeadLocals {
+  /** Of the head's first query. */
+  readonly record: I;
+  readonly scores: I;
+  /** From the first head's strips to this one's. */
+  readonly offset: I;
+}
+
+/** Runs `body` for each head. */
+export function forEachHead(
+  fn: FunctionBuilder,
+  p: HeadParams,
+  body: (head: HeadLocals) => readonly Statement[],
+): Statement[] {
+  const [record, scores, offset, left] = fn.locals('i32', 4) as [I, I, I, I];
+  return [
+    record.set(p.records),
+    scores.set(p.scores),
+    offset.set(i32.const(0)),
+    left.set(p.numHeads),
+    countDown(
+      left,
+      ...body({ record, scores, offset }),
+      advance(record, i32.mul(p.headQueries, i32.const(RECORD_BYTES))),
+      advance(scores, i32.mul(p.headQueries, i32.const(SCORE_ROW_BYTES))),
+      advance(offset, p.headBytes),
+    ),
+  ];
+}
