@@ -5,13 +5,10 @@ import { gpuSkipNote, hasGpu } from '../helpers/gpu.ts';
 import { describeBackend } from './describe-backend.ts';
 
 describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
-  const skip = [
-    { reason: 'WGSL has no f64, and no f32 sums that a compiler must leave as they are', ops: ['softmaxSums'] },
-  ] as const;
-  describeBackend('webgpu', () => createWebGpuBackend(), { skip });
+  describeBackend('webgpu', () => createWebGpuBackend());
 
   describe('without subgroups, weights split over small buffers, matmul in tiles, attention in sections', () => {
     const options = { subgroups: 'off', maxWeightBytes: 8192, minTokensOfTile: 1, sectionSize: 64 } as const;
-    describeBackend('webgpu', () => createWebGpuBackend(options), { skip });
+    describeBackend('webgpu', () => createWebGpuBackend(options));
   });
 });

@@ -66,6 +66,14 @@ describe.skipIf(!hasGpu)(`steps on a GPU${gpuSkipNote}`, () => {
     expect(readBytes.length).toBeLessThanOrEqual(16);
   });
 
+  it('those that sample a nucleus on webgpu: the best of each row come back, and sums', async () => {
+    const { readBytes } = await tripsOf('webgpu', { temperature: 1, top_p: 0.3, seed: 1 });
+    // 128 token ids with their logits, and three numbers for each of four segments of the vocabulary, of each of two sequences.
+    const best = 2 * 128 * 8;
+    const sums = 2 * 3 * 4 * 4;
+    expect(readBytes).toEqual(Array(8).fill([best, sums]).flat());
+  });
+
   /** Of 8 steps with two sequences. */
   async function tripsOf(backend: string, options: GenerateOptions): Promise<Trips> {
     const all = { ...options, max_tokens: 8, ignore_eos: true };

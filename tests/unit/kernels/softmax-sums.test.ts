@@ -4,14 +4,18 @@ import { afterAll, expect, it } from 'vitest';
 import type { KernelBackend } from '../../../engine/kernels/kernel-backend.ts';
 import { ReferenceBackend } from '../../../engine/kernels/reference/reference-backend.ts';
 import { WasmBackend } from '../../../engine/kernels/wasm/wasm-backend.ts';
+import { createWebGpuBackend } from '../../../engine/kernels/webgpu/webgpu-backend.ts';
 import { withWorkspace } from '../../conformance/workspace.ts';
 import { randomValues, seed } from '../../helpers/arbitraries-kernels.ts';
+import { hasGpu } from '../../helpers/gpu.ts';
 
-const BACKENDS: Readonly<Record<string, KernelBackend>> = {
+const BACKENDS: Record<string, KernelBackend> = {
   reference: new ReferenceBackend(),
   wasm: new WasmBackend(),
   'wasm, portable numerics': new WasmBackend({ numerics: 'portable' }),
 };
+
+if (hasGpu) BACKENDS.webgpu = await createWebGpuBackend();
 
 afterAll(async () => {
   for (const backend of Object.values(BACKENDS)) await backend.close();

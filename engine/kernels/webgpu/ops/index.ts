@@ -8,14 +8,14 @@ import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
 import { rope } from './rope.ts';
 import { embed, gatherRows } from './row-copies.ts';
+import { softmaxSums } from './softmax-sums.ts';
 import { tokenLogprobs } from './token-logprobs.ts';
 import { topLogits } from './top-logits.ts';
 import { writeKv } from './write-kv.ts';
 
 type GpuOps = { readonly [Name in OpName]?: (context: OpContext, args: OpArgs[Name]) => void };
 
-/** softmaxSums is not here: it wants more bits than f32 has, and WGSL has nothing else.
- * @throws InvalidArgumentError for an index out of range, UnsupportedError for a weight that was not loaded as one */
+/** @throws InvalidArgumentError for an index out of range, UnsupportedError for a weight that was not loaded as one */
 export const GPU_OPS: GpuOps = {
   embed,
   rmsNorm,
@@ -32,4 +32,5 @@ export const GPU_OPS: GpuOps = {
   copyBlocks,
   tokenLogprobs,
   topLogits,
+  softmaxSums,
 };
