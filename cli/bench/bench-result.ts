@@ -11,9 +11,10 @@ import { tableLines } from '../table.ts';
 import { formatBytes, formatCount } from '../units.ts';
 import { type BenchTest, testName } from './bench-test.ts';
 import type { BenchEngineOptions } from './load-bench-engine.ts';
+import type { DeviceFacts } from './memory-traffic.ts';
 
 /** What all tests of a run have in common. */
-export interface BenchFacts extends Host {
+export interface BenchFacts extends Host, Partial<DeviceFacts> {
   readonly quern: string;
   readonly date: string;
   /** What computes, and what of the machine it really uses. */
@@ -29,8 +30,6 @@ export interface BenchFacts extends Host {
   /** Prompt tokens per step. */
   readonly chunk: number;
   readonly loadMs: number;
-  /** Bytes per second that the GPU copies; absent where the CPU computes. */
-  readonly copyBandwidth?: number;
 }
 
 export interface BenchResult {
@@ -92,7 +91,11 @@ export function benchLines(facts: BenchFacts, results: readonly BenchResult[]): 
       `${facts.type}; KV ${facts.kvDtype}`,
     `${facts.backend} (${featureText(facts.features)}), ${facts.threads} threads; prompts in steps of ${facts.chunk}`,
     `${facts.numCpus} x ${facts.cpu}, Node ${facts.node}, quern ${facts.quern}; loaded in ${facts.loadMs} ms`,
-    ...(hasBandwidth ? [`the GPU copies ${shown(facts.copyBandwidth! / 1e9)} GB/s, reading and writing together`] : []),
+    ...(hasBandwidth
+      ? [
+          `${printable(facts.device ?? 'the GPU')} copies ${shown(facts.copyBandwidth! / 1e9)} GB/s, reading and writing together`,
+        ]
+      : []),
     '',
     ...tableLines([header, ...rows], { rightAligned: [1, 2, 3, 4, 5] }),
   ];

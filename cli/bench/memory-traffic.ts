@@ -24,8 +24,14 @@ export function bytesPerStep(
   return numTensorBytes - (embedding?.numBytes ?? 0) + numCached * bytesPerToken;
 }
 
-/** Bytes per second that the GPU behind `backend` copies, read and written both counted; `undefined` where there is none. */
-export async function deviceBandwidth(backend: string): Promise<number | undefined> {
+export interface DeviceFacts {
+  readonly device: string;
+  /** Bytes per second that it copies, read and written both counted. */
+  readonly copyBandwidth: number;
+}
+
+/** About the GPU behind `backend`; `undefined` where there is none. */
+export async function deviceFacts(backend: string): Promise<DeviceFacts | undefined> {
   if (backend !== 'webgpu' && backend !== 'gpujs') return undefined;
   const [{ findAdapter }, { GpuDevice }, { measureCopyBandwidth }] = await Promise.all([
     import('../../engine/kernels/webgpu/gpu-adapter.ts'),
@@ -36,7 +42,8 @@ export async function deviceBandwidth(backend: string): Promise<number | undefin
   if (typeof found === 'string') return undefined;
   const gpu = await GpuDevice.open(found.gpu, found.adapter);
   try {
-    return await measureCopyBandwidth(gpu, gpu.adapter.isSoftware ? SOFTWARE_COPY_BYTES : undefined);
+    const { name: device, isSoftware } = gpu.adapter;
+    return { device, copyBandwidth: await measureCopyBandwidth(gpu, isSoftware ? SOFTWARE_COPY_BYTES : undefined) };
   } finally {
     await gpu.close();
   }

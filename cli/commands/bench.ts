@@ -6,7 +6,7 @@ import { openBenchModel } from '../bench/bench-model.ts';
 import { type BenchFacts, type BenchResult, benchFacts, benchLines, benchRecord } from '../bench/bench-result.ts';
 import { selectTests } from '../bench/bench-test.ts';
 import { loadBenchEngine } from '../bench/load-bench-engine.ts';
-import { bytesPerStep, deviceBandwidth } from '../bench/memory-traffic.ts';
+import { bytesPerStep, deviceFacts } from '../bench/memory-traffic.ts';
 import { runTests } from '../bench/run-tests.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
@@ -90,11 +90,7 @@ async function bench(options: BenchOptions): Promise<void> {
     loadBenchEngine(options.model, tests, config, { ...engineOptions, onProgress }),
   );
   await using engine = loaded.engine;
-  const copyBandwidth = await deviceBandwidth(engine.stats().backend);
-  const facts = {
-    ...benchFacts(report, loaded, engineOptions),
-    ...(copyBandwidth === undefined ? {} : { copyBandwidth }),
-  };
+  const facts = { ...benchFacts(report, loaded, engineOptions), ...(await deviceFacts(engine.stats().backend)) };
   const results = withTraffic(runTests({ engine, times: loaded.times, signal }, tests, options.repetitions), (test) =>
     bytesPerStep(report, config, { test, kvDtype }),
   );

@@ -25,9 +25,26 @@ export interface ModelShape {
   readonly preTokenizer: string;
 }
 
-/** Source  the `config.json` of meta-llama/Llama-3.2-1B and of HuggingFaceTB/SmolLM2-135M. `tiny` is nobody's: small, with
- * rows that every quant block fills. */
+/** Source  the `config.json` of meta-llama/Llama-3.1-8B, meta-llama/Llama-3.2-1B and HuggingFaceTB/SmolLM2-135M. `tiny` is
+ * nobody's: small, with rows that every quant block fills. */
 export const MODEL_SHAPES: readonly ModelShape[] = [
+  {
+    name: 'llama-3.1-8b',
+    hiddenSize: 4096,
+    intermediateSize: 14_336,
+    numLayers: 32,
+    numHeads: 32,
+    numKvHeads: 8,
+    headDim: 128,
+    vocabSize: 128_256,
+    numSpecialTokens: 256,
+    contextLength: 131_072,
+    rmsNormEps: 1e-5,
+    ropeTheta: 500_000,
+    ropeScaling: { kind: 'llama3', factor: 8, lowFreqFactor: 1, highFreqFactor: 4, originalContextLength: 8192 },
+    tiedEmbeddings: false,
+    preTokenizer: 'llama-bpe',
+  },
   {
     name: 'llama-3.2-1b',
     hiddenSize: 2048,

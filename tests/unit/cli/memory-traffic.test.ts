@@ -1,7 +1,7 @@
 /** What a step of generation reads at least, and what becomes of it in the results. */
 import { describe, expect, it } from 'vitest';
 import { type BenchFacts, benchLines, benchRecord } from '../../../cli/bench/bench-result.ts';
-import { bytesPerStep, deviceBandwidth } from '../../../cli/bench/memory-traffic.ts';
+import { bytesPerStep, deviceFacts } from '../../../cli/bench/memory-traffic.ts';
 import type { TensorReport } from '../../../engine/inspect/model-report.ts';
 import type { ModelConfig } from '../../../engine/model/model-config.ts';
 
@@ -32,17 +32,18 @@ describe('bytes of a step', () => {
       numParameters: 1,
       modelBytes: 1,
       features: {},
+      device: 'H',
       copyBandwidth: 200e9,
     } as unknown as BenchFacts;
     // 4 sequences at 400 tokens a second are 100 steps, of 1 GB each.
     const result = { test: TEST, samples: [400, 300, 500], bytesPerStep: 1e9 };
     expect(benchRecord(facts, result)).toMatchObject({ readGbPerSecond: 100, percentOfCopy: 50 });
     expect(benchLines(facts, [result]).join('\n')).toMatch(
-      /copies 200.00 GB\/s[\s\S]*GB\/s read +of copying\n.* 100.00 +50.00 %$/,
+      /H copies 200.00 GB\/s[\s\S]*GB\/s read +of copying\n.* 100.00 +50.00 %$/,
     );
-    const { copyBandwidth, ...onCpu } = facts;
+    const { device: _, copyBandwidth, ...onCpu } = facts;
     expect(benchRecord(onCpu as BenchFacts, result)).not.toHaveProperty('percentOfCopy');
     expect(benchLines(onCpu as BenchFacts, [result]).join('\n')).not.toMatch(/copy/);
-    expect(await deviceBandwidth('wasm')).toBeUndefined();
+    expect(await deviceFacts('wasm')).toBeUndefined();
   });
 });

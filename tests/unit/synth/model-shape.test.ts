@@ -25,6 +25,6 @@ describe('resolveShape', () => {
   });
 
   it('names the known shapes for an unknown one', () => {
-    expect(() => resolveShape('huge')).toThrow(/'huge' is none of llama-3\.2-1b, smollm2-135m, tiny/);
+    expect(() => resolveShape('huge')).toThrow(/'huge' is none of llama-3\.1-8b, llama-3\.2-1b, smollm2-135m, tiny/);
   });
 });

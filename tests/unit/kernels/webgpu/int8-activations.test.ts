@@ -82,6 +82,28 @@ describe.skipIf(state?.used !== true)(`activations of 8 bits${note}`, () => {
     },
   );
 
+  it('serve gated layers and residuals too', async () => {
+    const run = (backend: Backend): Promise<Float32Array> =>
+      withWorkspace(backend, async (work) => {
+        const [gateWeight, upWeight] = [
+          await work.weight('q4_0', [K, K], randomWeightBytes('q4_0', 1, K * K)),
+          await work.weight('q8_0', [K, K], randomWeightBytes('q8_0', 2, K * K)),
+        ];
+        const downWeight = await work.weight('q8_0', [N, K], randomWeightBytes('q8_0', 3, N * K));
+        const [hidden, out] = [work.output([2, K]), work.floats([2, N], randomValues(4, 2 * N))];
+        work.run('gatedMatmul', {
+          x: work.floats([2, K], levels(2)),
+          gateWeight,
+          upWeight,
+          activation: 'silu',
+          out: hidden,
+        });
+        work.run('matmul', { x: hidden, weight: downWeight, residual: out, out });
+        return work.read(out);
+      });
+    expect(findMismatch(await run(int8), await run(reference), INT8_ACTIVATIONS_TOLERANCE)).toBeUndefined();
+  });
+
   it('are for few tokens and formats of whole numbers; all else stays as it is', async () => {
     for (const [dtype, numTokens] of [
       ['f16', 1],
