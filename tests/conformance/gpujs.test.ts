@@ -14,14 +14,7 @@ import { withWorkspace } from './workspace.ts';
 
 describe.skipIf(!hasGpu)(`on a GPU${gpuSkipNote}`, () => {
   describeBackend('gpujs', () => createGpujsBackend(), {
-    skip: [
-      { reason: 'kernels here compute in f32, and it wants more bits', ops: ['softmaxSums'] },
-      {
-        reason: 'a thread returns one element',
-        ops: ['writeKv', 'pagedAttention', 'copyBlocks'],
-        dtypes: ['q8_0'],
-      },
-    ],
+    skip: [{ reason: 'kernels here compute in f32, and it wants more bits', ops: ['softmaxSums'] }],
   });
 
   it('takes inputs and outputs that are views of one buffer', async () => {

@@ -2,6 +2,7 @@
  * wrong here is wrong in a kernel or in how an op launches it; what is wrong only on a GPU is the compiler's part. */
 import { checkArgs } from '../../engine/kernels/check-args.ts';
 import {
+  BYTES_PER_ELEMENT,
   type ElementKind,
   isScalar,
   type KernelSource,
@@ -64,7 +65,12 @@ export class PlainTarget implements OpTarget {
 
   view(tensor: Tensor, dims: readonly number[]): ArrayView {
     if (numElements(dims) !== tensor.numElements) throw new Error(`${tensor} seen as [${dims}]`);
-    return { buffer: hostBytes(tensor).buffer, dims, start: tensor.byteOffset / (tensor.dtype === 'f16' ? 2 : 4) };
+    const start = tensor.byteOffset / BYTES_PER_ELEMENT[tensor.dtype as ElementKind];
+    return { buffer: hostBytes(tensor).buffer, dims, start };
+  }
+
+  halves(tensor: Tensor, dims: readonly number[]): ArrayView {
+    return { buffer: hostBytes(tensor).buffer, dims, start: tensor.byteOffset / 2 };
   }
 
   weight(tensor: Tensor) {
@@ -150,6 +156,12 @@ export function runThreads(source: KernelSource, { inputs, out, threads }: Launc
 
 /** Puts a value into an element of the result. */
 function storeOf({ resultElement = 'f32' }: KernelSource, buffer: ArrayBuffer): (i: number, value: number) => void {
+  if (resultElement === 'u16') {
+    const halves = new Uint16Array(buffer);
+    return (i, stored) => {
+      halves[i] = stored;
+    };
+  }
   const format = quantFormat(resultElement);
   const [value, bytes] = [new Float32Array(1), new Uint8Array(buffer)];
   return (i, stored) => {
@@ -181,10 +193,15 @@ function elements(buffer: ArrayBuffer, kind: ElementKind, start: number, length:
       return new Uint8Array(buffer, start, length);
     case 'i8':
       return new Int8Array(buffer, start, length);
+    case 'u16':
+      return new Uint16Array(buffer, start * 2, length);
     case 'f16':
-    case 'bf16': {
+    case 'bf16':
+    case 'q8_0': {
       const values = new Float32Array(length);
-      quantFormat(kind satisfies FloatDType).dequantize(new Uint8Array(buffer), start * 2, values, 0, length);
+      const format = quantFormat(kind satisfies FloatDType);
+      const byteOffset = start * BYTES_PER_ELEMENT[kind];
+      format.dequantize(new Uint8Array(buffer), byteOffset, values, 0, length / format.blockSize);
       return values;
     }
     default:

@@ -8,7 +8,7 @@ import type { GpuSlice } from '../webgpu/gpu-kernel.ts';
 import { look, type OpContext } from '../webgpu/op-context.ts';
 import { bindVector, weightParts } from '../webgpu/weight-views.ts';
 import type { KernelCompiler } from './kernel-compiler.ts';
-import { isScalar, type KernelSource, type Parameter, parametersOf } from './kernel-source.ts';
+import { BYTES_PER_ELEMENT, isScalar, type KernelSource, type Parameter, parametersOf } from './kernel-source.ts';
 import { type ArrayView, inPlaceOf, type Launch, packParams, workgroupsOf } from './launch.ts';
 import type { LoadedWeight, OpTarget, WeightRows } from './ops/op-target.ts';
 import { kernelFormat } from './stored-formats.ts';
@@ -53,7 +53,11 @@ export class GpuOpTarget implements OpTarget {
 
   view(tensor: Tensor, dims: readonly number[]): GpuView {
     const buffer = this.#context.memory.plainBuffer('argument', tensor);
-    return { buffer, dims, start: tensor.byteOffset / (tensor.dtype === 'f16' ? 2 : 4) };
+    return { buffer, dims, start: tensor.byteOffset / BYTES_PER_ELEMENT[tensor.dtype as 'f32'] };
+  }
+
+  halves(tensor: Tensor, dims: readonly number[]): GpuView {
+    return { buffer: this.#context.memory.plainBuffer('argument', tensor), dims, start: tensor.byteOffset / 2 };
   }
 
   weight(tensor: Tensor): LoadedWeight {

@@ -21,8 +21,10 @@ export type Volume = ArrayLike<Matrix>;
  *   f32, i32     a 32-bit word
  *   logit        an f32 of which NaN is read as -Infinity: WGSL promises no comparison that tells a NaN
  *   u8, i8       one byte of a word, without or with sign: the levels of quantized weights
- *   f16, bf16    one half of a word: the scales of quantized weights, or whole weights */
-export type ElementKind = 'f32' | 'i32' | 'logit' | 'u8' | 'i8' | 'f16' | 'bf16';
+ *   f16, bf16    one half of a word: the scales of quantized weights, or whole weights
+ *   u16          one half of a word as a whole number, to be copied as it is
+ *   q8_0         a level times the scale of its quant block: 32 elements in 17 halves */
+export type ElementKind = 'f32' | 'i32' | 'logit' | 'u8' | 'i8' | 'f16' | 'bf16' | 'u16' | 'q8_0';
 
 /** A parameter that is one number, the same for all threads. Whole numbers may bound a loop. */
 export type ScalarKind = 'integer' | 'float';
@@ -35,8 +37,8 @@ export type ScalarKind = 'integer' | 'float';
  *   columns   [first, second, x1, x2]          result[z][y][x1] and result[z][y][x2], z and y of the thread */
 export type ResultKind = 'element' | 'pair' | 'scatter' | 'columns';
 
-/** What the elements of the result are in memory. Two f16 share a word, which threads then write with atomics. */
-export type ResultElement = 'f32' | 'f16';
+/** What the elements of the result are in memory. Two f16 or u16 share a word, which threads then write with atomics. */
+export type ResultElement = 'f32' | 'f16' | 'u16';
 
 export interface KernelSource {
   /** A named function; the name is the kernel's. See `check-source.ts` for what it must not do. */
@@ -56,6 +58,8 @@ export const BYTES_PER_ELEMENT: Readonly<Record<ElementKind, number>> = {
   i8: 1,
   f16: 2,
   bf16: 2,
+  u16: 2,
+  q8_0: 34 / 32,
 };
 
 export interface Parameter {

@@ -62,7 +62,7 @@ export function rewriteWgsl(
 
   const reads = (wanted: ElementKind): boolean => arrays.some(([, kind]) => kind === wanted);
   const helpers = [
-    reads('f16') ? HALF_TO_FLOAT : '',
+    reads('f16') || reads('q8_0') ? HALF_TO_FLOAT : '',
     reads('logit') ? NAN_TO_LOWEST : '',
     writeAccessor(source.result, element),
   ].filter((helper) => helper !== '');

@@ -30,12 +30,24 @@ function elementOf(kind: ElementKind, word: (index: string) => string): string {
     case 'i8':
       return `f32(extractBits(bitcast<i32>(${word('i >> 2u')}), (i & 3u) * 8u, 8u))`;
     case 'f16':
-      return `half_to_float(extractBits(${word('i >> 1u')}, (i & 1u) * 16u, 16u))`;
+      return `half_to_float(${half(word, 'i')})`;
     case 'bf16':
-      return `bitcast<f32>(extractBits(${word('i >> 1u')}, (i & 1u) * 16u, 16u) << 16u)`;
+      return `bitcast<f32>(${half(word, 'i')} << 16u)`;
+    case 'u16':
+      return `f32(${half(word, 'i')})`;
+    case 'q8_0': {
+      const block = '(i >> 5u) * 17u';
+      const pair = half(word, `(${block} + 1u + ((i & 31u) >> 1u))`);
+      return `half_to_float(${half(word, `(${block})`)}) * f32(extractBits(bitcast<i32>(${pair}), (i & 1u) * 8u, 8u))`;
+    }
     default:
       return kind satisfies never;
   }
+}
+
+/** Half number `index` of the buffer, as a whole number. */
+function half(word: (index: string) => string, index: string): string {
+  return `extractBits(${word(`${index} >> 1u`)}, (${index} & 1u) * 16u, 16u)`;
 }
 
 /** Reads x, y, z of a parameter. Counted in u32: a flat index may well be beyond what an f32 or i32 holds.
@@ -80,15 +92,20 @@ const FLOAT_TO_HALF = `fn float_to_half(value : f32) -> u32 {
   return sign | ((magnitude + 0xfffu + ((magnitude >> 13u) & 1u) - 0x38000000u) >> 13u);
 }`;
 
+function storeHalf(bits: string): string {
+  return `fn store(i : u32, value : f32) {
+  let shift = (i & 1u) * 16u;
+  atomicAnd(&result[i >> 1u], ~(0xffffu << shift));
+  atomicOr(&result[i >> 1u], ${bits} << shift);
+}`;
+}
+
 /** Stores an element of the result. Other threads may be storing the other half of its word. */
 const STORE: Readonly<Record<ResultElement, string>> = {
   f32: `fn store(i : u32, value : f32) { result[i] = value; }`,
   f16: `${FLOAT_TO_HALF}
-fn store(i : u32, value : f32) {
-  let shift = (i & 1u) * 16u;
-  atomicAnd(&result[i >> 1u], ~(0xffffu << shift));
-  atomicOr(&result[i >> 1u], float_to_half(value) << shift);
-}`,
+${storeHalf('float_to_half(value)')}`,
+  u16: storeHalf('u32(value)'),
 };
 
 /** Writes what the kernel returned as a vec4 to where it says; see `ResultKind`. Empty for those that need no help. */

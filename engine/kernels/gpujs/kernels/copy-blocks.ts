@@ -12,8 +12,8 @@ function copyBlock(this: KernelThread, cache: Volume, copies: Matrix, copy: numb
   return [cache[source]![slot]![d]!, d, slot, target];
 }
 
-/** By the dtype of the cache. */
-export const COPY_BLOCK = { f32: sourceFor('f32'), f16: sourceFor('f16') };
+/** By the dtype of the cache; one of q8_0 is seen as halves. */
+export const COPY_BLOCK = { f32: sourceFor('f32'), f16: sourceFor('f16'), q8_0: sourceFor('u16') };
 
 function sourceFor(cache: ResultElement): KernelSource {
   return {

@@ -139,9 +139,9 @@ export const LOCATE_ROWS: KernelSource = {
 };
 
 /** By the dtype of the cache, as are the values' below. */
-export const ATTENTION_SCORES = { f32: scoresFor('f32'), f16: scoresFor('f16') };
+export const ATTENTION_SCORES = { f32: scoresFor('f32'), f16: scoresFor('f16'), q8_0: scoresFor('q8_0') };
 
-export const SUM_VALUES = { f32: valuesFor('f32'), f16: valuesFor('f16') };
+export const SUM_VALUES = { f32: valuesFor('f32'), f16: valuesFor('f16'), q8_0: valuesFor('q8_0') };
 
 export const SOFTMAX_OF_SCORES: KernelSource = {
   kernel: softmaxOfScores,
@@ -149,7 +149,7 @@ export const SOFTMAX_OF_SCORES: KernelSource = {
   result: 'pair',
 };
 
-function scoresFor(keyCache: 'f32' | 'f16'): KernelSource {
+function scoresFor(keyCache: 'f32' | 'f16' | 'q8_0'): KernelSource {
   return {
     kernel: attentionScores,
     parameters: {
@@ -169,7 +169,7 @@ function scoresFor(keyCache: 'f32' | 'f16'): KernelSource {
   };
 }
 
-function valuesFor(valueCache: 'f32' | 'f16'): KernelSource {
+function valuesFor(valueCache: 'f32' | 'f16' | 'q8_0'): KernelSource {
   return {
     kernel: sumValues,
     parameters: {

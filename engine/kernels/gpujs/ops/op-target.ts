@@ -37,8 +37,10 @@ export interface OpTarget {
   readonly maxScratchElements: number;
   /** Runs a kernel after all launched before it. Does nothing for a grid without threads. */
   run(source: KernelSource, launch: Launch): void;
-  /** An f32, i32 or f16 tensor under other dimensions, of up to three. */
+  /** An f32, i32, f16 or q8_0 tensor under other dimensions, of up to three. */
   view(tensor: Tensor, dims: readonly number[]): ArrayView;
+  /** The halves of words that a tensor is made of. */
+  halves(tensor: Tensor, dims: readonly number[]): ArrayView;
   /** A matrix that may have been loaded as a weight. */
   weight(tensor: Tensor): LoadedWeight;
   /** A norm's weight or a bias, as f32. */
