@@ -27,17 +27,7 @@ export type Offload = (job: unknown) => Promise<unknown>;
 
 /** The ops, each with the meaning that `ops.ts` gives it.
  * @throws ShapeError when shapes do not fit, UnsupportedError for a dtype the backend lacks. */
-export type KernelOps = { readonly [Name in OpName]: (args: OpArgs[Name]) => void } & {
-  /** Runs ops of which none reads or overwrites what another writes: threads need not meet between them. Absent where
-   * that would change nothing. */
-  readonly together?: (independentOps: () => void) => void;
-};
-
-/** `ops.together`, or just the ops one after the other. */
-export function runTogether(ops: KernelOps, independentOps: () => void): void {
-  if (ops.together === undefined) independentOps();
-  else ops.together(independentOps);
-}
+export type KernelOps = { readonly [Name in OpName]: (args: OpArgs[Name]) => void };
 
 /** A feature that is in use, or why it is not. */
 export type FeatureState = { readonly used: true } | { readonly used: false; readonly reason: string };

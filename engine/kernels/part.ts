@@ -17,6 +17,12 @@ export interface Gate {
   readonly generation: number;
 }
 
+/** A thread among those that run the same ops. */
+export interface PartOfThreads {
+  readonly part: Part;
+  readonly gate: Gate;
+}
+
 /** One caller does everything. */
 export const WHOLE: Part = { index: 0, count: 1 };
 

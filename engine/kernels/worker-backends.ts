@@ -3,20 +3,13 @@
 import { UnsupportedError } from '../errors.ts';
 import type { BufferHandle, Tensor } from '../tensor/tensor.ts';
 import type { KernelBackend, KernelOps } from './kernel-backend.ts';
-import type { Gate, Part } from './part.ts';
+import type { PartOfThreads } from './part.ts';
 import { floatsOf, REFERENCE_OWNER } from './reference/host-memory.ts';
 import { hostBufferCodec, referencePartOps } from './reference/reference-part-ops.ts';
 import type { PackJob } from './wasm/packing/pack-rows.ts';
 import type { WasmBackend } from './wasm/wasm-backend.ts';
 import { WASM_OWNER } from './wasm/wasm-buffer.ts';
-import {
-  attachWasm,
-  runWasmJob,
-  viewOf,
-  type WasmAttachment,
-  wasmBufferCodec,
-  wasmPartOps,
-} from './wasm/wasm-worker.ts';
+import { attachWasm, runWasmJob, viewOf, type WasmAttachment, WasmParts, wasmBufferCodec } from './wasm/wasm-worker.ts';
 
 /** A buffer handle as something that survives a message with its memory shared, and back. */
 export interface BufferCodec {
@@ -27,9 +20,9 @@ export interface BufferCodec {
 /** What a worker works with. */
 export interface WorkerBackend {
   readonly codec: BufferCodec;
-  /** The ops as one of `part.count` threads runs them: its part of each, then they meet.
-   * @param areArgsKnown  ops with tensors of the same shapes have run before, so nothing is checked anew. Default false */
-  partOps(part: Part, gate: Gate, areArgsKnown?: boolean): KernelOps;
+  /** Runs ops as one of several threads: its part of each, meeting the others where one needs what another writes. What was
+   * made of the ops may be remembered, as with `KernelBackend.repeat`. */
+  repeat(program: object, size: string, thread: PartOfThreads, ops: (ops: KernelOps) => void): void;
   /** The values of an f32 tensor in place. */
   view(tensor: Tensor): Float32Array;
   /** Does a job that `KernelBackend.loadWeight` handed to `offload`. */
@@ -54,15 +47,20 @@ const ENTRIES: Readonly<Record<string, WorkerBackendEntry>> = {
   [REFERENCE_OWNER]: {
     codec: hostBufferCodec,
     attachmentOf: () => undefined,
-    attach: () => ({ partOps: referencePartOps, view: floatsOf, runJob: noJobs }),
+    attach: () => ({
+      repeat: (_program, _size, { part, gate }, ops) => ops(referencePartOps(part, gate)),
+      view: floatsOf,
+      runJob: noJobs,
+    }),
   },
   [WASM_OWNER]: {
     codec: wasmBufferCodec,
     attachmentOf: (backend) => (backend as WasmBackend).attachment,
     attach: (attachment) => {
       const machines = attachWasm(attachment as WasmAttachment);
+      const parts = new WasmParts(machines);
       return {
-        partOps: (part, gate, areArgsKnown) => wasmPartOps(machines, part, gate, areArgsKnown),
+        repeat: (program, size, thread, ops) => parts.repeat(program, size, thread, ops),
         view: (tensor) => viewOf(machines, tensor),
         runJob: (job) => runWasmJob(machines, job as PackJob),
       };

@@ -52,12 +52,6 @@ let model = plan === undefined ? undefined : modelOf(plan);
 /** Made when it is first needed: few requests need whole rows. */
 let candidates: Candidates | undefined;
 
-/** Sizes of steps that went well. Tensors are cut by them and nothing else, so what was checked of an op's arguments in one
- * step holds in all of the same size. Decoding is a step of the same size again and again, and checking the 400 ops of 30
- * layers took 0.3 ms. */
-const knownSizes = new Set<string>();
-const MAX_KNOWN_SIZES = 1000;
-
 /** Piscina calls it for every task.
  * @returns what the job returns, or the rows' tokens
  * @throws BarrierPoisonedError when another worker failed; what an op or a job threw, after freeing the others. */
@@ -76,20 +70,15 @@ export function runTask(task: WorkerTask): unknown {
 
 function learn({ plan }: PlanTask): void {
   model = modelOf(plan);
-  knownSizes.clear();
   barrier.wait();
 }
 
-/** Does one part of a step, op by op, meeting the other workers after each. */
+/** Does one part of a step. */
 function runPart({ part, size }: StepTask): void {
-  if (model === undefined) throw new Error('a step came before the model');
-  const key = JSON.stringify(size);
-  const areArgsKnown = knownSizes.has(key);
-  const ops = backend.partOps({ index: part, count: numThreads }, barrier, areArgsKnown);
-  runStep(ops, model, size);
-  if (areArgsKnown) return;
-  if (knownSizes.size >= MAX_KNOWN_SIZES) knownSizes.clear();
-  knownSizes.add(key);
+  const step = model;
+  if (step === undefined) throw new Error('a step came before the model');
+  const thread = { part: { index: part, count: numThreads }, gate: barrier };
+  backend.repeat(step, JSON.stringify(size), thread, (ops) => runStep(ops, step, size));
 }
 
 function sampleRows({ rows }: RowsTask): SampleJobResult[] {

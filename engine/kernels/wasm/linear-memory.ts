@@ -1,6 +1,6 @@
 /** One shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB          128 MiB + 64 KiB       132 MiB + 64 KiB                    at most 4 GiB
+ *   0      64 KiB          136 MiB + 64 KiB       140 MiB + 64 KiB                    at most 4 GiB
  *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
  *
  * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
@@ -13,11 +13,13 @@ import { type WasmMemory, WebAssemblyApi } from './web-assembly.ts';
 
 /** Threads that can run parts of ops at the same time. */
 export const MAX_THREADS = 256;
-const THREAD_BYTES = 512 * 1024;
+const THREAD_BYTES = 544 * 1024;
 /** Of a thread's memory the first part is for whatever one op needs, */
 export const THREAD_SCRATCH_BYTES = 488 * 1024;
+/** the second for a result that is so small that each thread computes it for itself, */
+export const THREAD_ROWS_BYTES = 32 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
-export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES;
+export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES - THREAD_ROWS_BYTES;
 export const ACTIVATION_AREA_BYTES = 4 * 1024 * 1024;
 
 /** Ops that threads run between two meetings at most, */
@@ -97,9 +99,14 @@ export function threadScratch(part: number): number {
   return THREAD_SCRATCH_START + (part % MAX_THREADS) * THREAD_BYTES;
 }
 
+/** Where a thread's own copy of a small result starts: `THREAD_ROWS_BYTES`. */
+export function threadRows(part: number): number {
+  return threadScratch(part) + THREAD_SCRATCH_BYTES;
+}
+
 /** Where a thread's own packed activations start: `THREAD_ACTIVATION_BYTES`. */
 export function threadActivations(part: number): number {
-  return threadScratch(part) + THREAD_SCRATCH_BYTES;
+  return threadRows(part) + THREAD_ROWS_BYTES;
 }
 
 /** Reserves addresses for 4 GiB, or for less where the process may not have so many. */

@@ -23,7 +23,7 @@ import type { OpArgs, OpName } from '../ops.ts';
 import { partEnd, partStart } from '../part.ts';
 import { ALIGNMENT } from './allocator.ts';
 import type { Machine } from './machine.ts';
-import { runOp } from './ops/index.ts';
+import { type PreparedOp, prepareOp } from './ops/index.ts';
 import type { Share } from './ops/native-op.ts';
 import { MIRRORED, type WasmBuffer } from './wasm-buffer.ts';
 
@@ -33,26 +33,24 @@ export const MIRROR_HEADER_BYTES = ALIGNMENT;
 /** Where results go, of ops that have no `out`. KV pages are never mirrored. */
 const WRITTEN: { readonly [Name in OpName]?: string } = { rope: 'x' };
 
-/** Runs a thread's part of an op in the memory of its tensors, wherever the contents of its scratch tensors are. */
-export function runInPlace<Name extends OpName>(
+/** An op that runs in the memory of its tensors, wherever the contents of its scratch tensors are by then. */
+export function prepareInPlace<Name extends OpName>(
   machines: readonly Machine[],
   op: Name,
   args: OpArgs[Name],
-  share: Share,
-): void {
-  if (machines.length === 1) {
-    runOp(machines[0]!, op, args, share);
-    return;
-  }
+): PreparedOp {
+  if (machines.length === 1) return prepareOp(machines[0]!, op, args);
   const tensors = Object.entries(args).filter(
     (entry): entry is [string, Tensor<WasmBuffer>] => entry[1] instanceof Tensor,
   );
   const inputs = tensors.filter(([name]) => name !== 'out').map(([, tensor]) => tensor);
-  const home = homeOf(machines, op, inputs);
-  bring(machines, home, inputs, share);
-  runOp(machines[home]!, op, args, share);
   const written = tensors.find(([name]) => name === (WRITTEN[op] ?? 'out'))?.[1];
-  if (written?.buffer.memory === MIRRORED) setHolder(machines, written.buffer, home);
+  return (share) => {
+    const home = homeOf(machines, op, inputs);
+    bring(machines, home, inputs, share);
+    prepareOp(machines[home]!, op, args)(share);
+    if (written?.buffer.memory === MIRRORED) setHolder(machines, written.buffer, home);
+  };
 }
 
 /** The memory that holds a tensor's contents. */

@@ -22,8 +22,9 @@ import { type CompiledKernels, type CompileOptions, compileKernels } from './com
 import { Fallbacks } from './fallbacks.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { MemoryPool, type Place } from './memory-pool.ts';
-import { holderOf, runInPlace, setHeldByAll } from './mirrors.ts';
-import { isNative } from './ops/index.ts';
+import { holderOf, prepareInPlace, setHeldByAll } from './mirrors.ts';
+import { nativeOp } from './ops/index.ts';
+import { OwnRows } from './ops/own-rows.ts';
 import { PackedActivations } from './ops/packed-activations.ts';
 import { packingBytes, packingFor } from './packing/choose-packing.ts';
 import { loadPackedRows, type PackingMeans, readInChunks, unpackRows } from './packing/load-packed.ts';
@@ -96,7 +97,8 @@ export class WasmBackend implements KernelBackend {
     for (const [name, value] of Object.entries(args)) {
       if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
-    runInPlace(this.#pool.machines, op, args, { ...ALONE, packed: new PackedActivations() });
+    const notes = { packed: new PackedActivations(), own: new OwnRows() };
+    prepareInPlace(this.#pool.machines, op, args)({ ...ALONE, ...notes });
   }
 
   supports<Name extends OpName>(op: Name, args: OpArgs[Name]): true | string {
@@ -105,7 +107,7 @@ export class WasmBackend implements KernelBackend {
 
   /** Whether kernels run the op on these arguments, rather than the reference. */
   isNative<Name extends OpName>(op: Name, args: OpArgs[Name]): boolean {
-    return isNative(op, args);
+    return nativeOp(op, args) !== undefined;
   }
 
   /** What a worker thread needs to run parts of ops on this backend's memory: to be posted to it. */

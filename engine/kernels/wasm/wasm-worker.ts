@@ -1,18 +1,15 @@
 /** The wasm backend on a worker thread: the posted module over the posted memories, and ops that do one part each. */
 import { InvalidArgumentError } from '../../errors.ts';
 import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
-import { checkArgs } from '../check-args.ts';
 import type { KernelOps } from '../kernel-backend.ts';
-import type { OpArgs, OpName } from '../ops.ts';
-import type { Gate, Part } from '../part.ts';
-import { MAX_JOINED, MAX_THREADS } from './linear-memory.ts';
+import type { PartOfThreads } from '../part.ts';
+import { MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
-import { holderOf, runInPlace } from './mirrors.ts';
-import { OP_NAMES } from './ops/index.ts';
-import type { Share } from './ops/native-op.ts';
-import { PackedActivations } from './ops/packed-activations.ts';
+import { holderOf } from './mirrors.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
+import { PartTapes, play, record } from './part-tape.ts';
+import { PartThread } from './part-thread.ts';
 import { addressOf, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
 
@@ -41,46 +38,25 @@ export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Arr
   return memory.floats.subarray(start, start + tensor.numElements);
 }
 
-/** @param gate  where threads meet: the next op, or phase of one, reads what the others wrote
- * @param areArgsKnown  tensors of the same shapes have been checked before */
-export function wasmPartOps(machines: readonly Machine[], part: Part, gate: Gate, areArgsKnown = false): KernelOps {
-  if (part.count > MAX_THREADS) {
-    throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
+/** Runs ops as one of several threads. See `WorkerBackend.repeat`. */
+export class WasmParts {
+  readonly #machines: readonly Machine[];
+  readonly #tapes = new PartTapes();
+
+  constructor(machines: readonly Machine[]) {
+    this.#machines = machines;
   }
-  for (const { memory } of machines) memory.expectGrowth();
-  const packed = new PackedActivations();
-  let numJoined = 0;
-  let isTogether = false;
-  const share: Share = {
-    part,
-    meet: () => gate.wait(),
-    get generation() {
-      return gate.generation;
-    },
-    get numJoined() {
-      return numJoined;
-    },
-    packed,
-  };
-  const meetAll = (): void => {
-    numJoined = 0;
-    packed.forget();
-    gate.wait();
-  };
-  const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
-    if (!areArgsKnown) checkArgs(op, args);
-    runInPlace(machines, op, args, share);
-    numJoined++;
-    if (!isTogether || numJoined === MAX_JOINED) meetAll();
-  };
-  const ops = Object.fromEntries(OP_NAMES.map((op) => [op, (args: never) => run(op, args)]));
-  const together = (independentOps: () => void): void => {
-    isTogether = true;
-    independentOps();
-    isTogether = false;
-    if (numJoined > 0) meetAll();
-  };
-  return { ...ops, together } as unknown as KernelOps;
+
+  repeat(program: object, size: string, { part, gate }: PartOfThreads, ops: (ops: KernelOps) => void): void {
+    if (part.count > MAX_THREADS) {
+      throw new InvalidArgumentError('part.count', `at most ${MAX_THREADS} threads, got ${part.count}`);
+    }
+    for (const { memory } of this.#machines) memory.expectGrowth();
+    const thread = new PartThread(part, gate);
+    const tape = this.#tapes.find(program, size);
+    if (tape === undefined) this.#tapes.put(program, size, record(this.#machines, thread, ops));
+    else play(tape, thread);
+  }
 }
 
 /** A buffer as plain numbers, and back. Same interface as `hostBufferCodec`. */

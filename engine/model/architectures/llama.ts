@@ -7,7 +7,7 @@
  * Mistral adds a sliding window and Qwen2 adds biases on q, k, v; both come from the config and the file, so the
  * graph is the same.
  * Source  Touvron et al. 2023, "LLaMA", section 2.2; Jiang et al. 2023, "Mistral 7B"; Yang et al. 2024, "Qwen2" */
-import { type KernelOps, runTogether } from '../../kernels/kernel-backend.ts';
+import type { KernelOps } from '../../kernels/kernel-backend.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { ModelConfig } from '../model-config.ts';
 import type { Activations, ForwardContext, ModelFamily } from '../model-family.ts';
@@ -62,20 +62,16 @@ function attention(context: ForwardContext, layer: number): void {
   const { hidden, normed, query, key, value, attention: attended } = activations;
   const numTokens = hidden.shape[0]!;
   ops.rmsNorm({ x: hidden, weight: w.attentionNorm!, eps: config.rmsNormEps, out: normed });
-  runTogether(ops, () => {
-    ops.matmul({ x: normed, weight: w.qProj!, bias: w.qBias, out: query });
-    ops.matmul({ x: normed, weight: w.kProj!, bias: w.kBias, out: key });
-    ops.matmul({ x: normed, weight: w.vProj!, bias: w.vBias, out: value });
-  });
+  ops.matmul({ x: normed, weight: w.qProj!, bias: w.qBias, out: query });
+  ops.matmul({ x: normed, weight: w.kProj!, bias: w.kBias, out: key });
+  ops.matmul({ x: normed, weight: w.vProj!, bias: w.vBias, out: value });
 
   const q = query.reshape([numTokens, config.numHeads, config.headDim]);
   const k = key.reshape([numTokens, config.numKvHeads, config.headDim]);
   const v = value.reshape([numTokens, config.numKvHeads, config.headDim]);
   const { positions, slotMapping, blockTables, queryStartLoc, seqLens } = inputs;
-  runTogether(ops, () => {
-    ops.rope({ x: q, positions, table: rotaryTable, style: config.rotary.style });
-    ops.rope({ x: k, positions, table: rotaryTable, style: config.rotary.style });
-  });
+  ops.rope({ x: q, positions, table: rotaryTable, style: config.rotary.style });
+  ops.rope({ x: k, positions, table: rotaryTable, style: config.rotary.style });
 
   const { keys: keyCache, values: valueCache } = kvCache[layer]!;
   ops.writeKv({ k, v, keyCache, valueCache, slotMapping });

@@ -40,16 +40,20 @@ const NATIVE_OPS: { readonly [Name in OpName]?: NativeOp<Name> } = {
 
 export const OP_NAMES = Object.keys(REFERENCE_OPS) as readonly OpName[];
 
-/** Whether kernels run the op on these arguments, rather than the reference. */
-export function isNative<Name extends OpName>(op: Name, args: OpArgs[Name]): boolean {
-  return (NATIVE_OPS[op] as NativeOp<Name> | undefined)?.takes(args) ?? false;
+/** The native op, where kernels run it on these arguments rather than the reference. */
+export function nativeOp<Name extends OpName>(op: Name, args: OpArgs[Name]): NativeOp<Name> | undefined {
+  const native = NATIVE_OPS[op] as NativeOp<Name> | undefined;
+  return native?.takes(args) ? native : undefined;
 }
 
-/** Runs a part of an op whose arguments have been checked. */
-export function runOp<Name extends OpName>(machine: Machine, op: Name, args: OpArgs[Name], share: Share): void {
-  const native = NATIVE_OPS[op] as NativeOp<Name> | undefined;
-  if (native?.takes(args)) native.run(machine, args, share);
-  else REFERENCE_OPS[op](onHost(machine, args), share.part);
+/** An op with its arguments, as a thread runs its part of it. */
+export type PreparedOp = (share: Share) => void;
+
+/** Chooses who runs an op whose arguments have been checked. */
+export function prepareOp<Name extends OpName>(machine: Machine, op: Name, args: OpArgs[Name]): PreparedOp {
+  const native = nativeOp(op, args);
+  if (native !== undefined) return (share) => native.run(machine, args, share);
+  return (share) => REFERENCE_OPS[op](onHost(machine, args), share.part);
 }
 
 /** The same arguments as tensors of host memory: the reference's view of the same bytes. */

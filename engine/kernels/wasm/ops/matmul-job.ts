@@ -24,6 +24,8 @@ export interface MatmulJob {
   /** Of the weight as kernels see it. */
   readonly format: PackedFormat;
   readonly x: number;
+  /** Where its values are read. */
+  readonly values: number;
   /** Where the packed activations lie. */
   readonly packed: number;
   readonly weight: Tensor;
@@ -53,6 +55,7 @@ export function jobOf({ memory }: Machine, { x, weight, bias, join, out }: Layer
   return {
     format,
     x: addressOf(x),
+    values: addressOf(x),
     packed: 0,
     weight,
     bias: biasOf(memory, bias),
@@ -104,7 +107,7 @@ export function packChunk(machine: Machine, chunk: MatmulJob, part: Part): void 
     const tokens = tileTokens(chunk, start);
     const firstValue = first * format.record.blockK;
     format.packActivations(machine, {
-      x: chunk.x + ((chunk.firstToken + token) * rowLength + firstValue) * 4,
+      x: chunk.values + ((chunk.firstToken + token) * rowLength + firstValue) * 4,
       numValues: rowLength - firstValue,
       record: tileAddress(chunk, start) + first * tokens * format.activations.bytesPerToken,
       count,

@@ -25,6 +25,7 @@ import { placeActivations } from './packed-activations.ts';
 
 export const matmul: NativeOp<'matmul'> = {
   takes: ({ weight }) => takesWeight(weight),
+  readsOwn: 'x',
   run(machine, { x, weight, bias, residual, out }, share) {
     const join = residual === undefined ? undefined : ({ kernel: 'add', operand: addressOf(residual) } as const);
     multiply(machine, [{ x, weight, bias, join, out }], share);
@@ -35,6 +36,7 @@ const GATES = { silu: 'silu_mul', gelu: 'gelu_mul' } as const;
 
 export const gatedMatmul: NativeOp<'gatedMatmul'> = {
   takes: ({ gateWeight, upWeight }) => takesWeight(gateWeight) && takesWeight(upWeight),
+  readsOwn: 'x',
   run(machine, { x, gateWeight, gateBias, upWeight, upBias, activation, out }, share) {
     const join = { kernel: GATES[activation], operand: addressOf(out) };
     multiply(
@@ -62,9 +64,10 @@ function multiply(machine: Machine, layers: readonly Layer[], share: Share): voi
   if (numTokens === 0 || numRows === 0) return;
   const jobs = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
   const { isOwn, chunkTokens, starts } = placeActivations(jobs, share.part);
+  const values = share.own.addressOf(machine, x);
   for (let firstToken = 0; firstToken < numTokens; firstToken += chunkTokens) {
     const size = Math.min(chunkTokens, numTokens - firstToken);
-    const chunks = jobs.map((job, i) => ({ ...job, packed: starts[i]!, firstToken, numTokens: size }));
+    const chunks = jobs.map((job, i) => ({ ...job, values, packed: starts[i]!, firstToken, numTokens: size }));
     const isFree = firstToken === 0 && share.numJoined === 0;
     share.packed.provide(machine, chunks, share, { isOwn, isFree });
     const scratch = threadScratch(share.part.index);

@@ -3,6 +3,7 @@
 import type { OpArgs, OpName } from '../../ops.ts';
 import type { Part } from '../../part.ts';
 import type { Machine } from '../machine.ts';
+import type { OwnRows } from './own-rows.ts';
 import type { PackedActivations } from './packed-activations.ts';
 
 /** How a thread takes part in an op that several run together. */
@@ -13,10 +14,12 @@ export interface Share {
   meet(): void;
   /** See Gate. */
   readonly generation: number;
-  /** How many ops other threads may still be in, before this one and independent of it (KernelOps.together). */
+  /** How many ops other threads may still be in, before this one (meetings.ts). */
   readonly numJoined: number;
   /** What matmuls have packed since the threads last met. */
   readonly packed: PackedActivations;
+  /** What threads have computed for themselves since then. */
+  readonly own: OwnRows;
 }
 
 export interface NativeOp<Name extends OpName> {
@@ -25,4 +28,13 @@ export interface NativeOp<Name extends OpName> {
   takes(args: OpArgs[Name]): boolean;
   /** Checks index inputs before it writes anything, like the reference ops. */
   run(machine: Machine, args: OpArgs[Name], share: Share): void;
+
+  // What spares meetings (meetings.ts):
+
+  /** Whether every thread keeps all of `out` among its own rows. */
+  keepsOwn?(args: OpArgs[Name]): boolean;
+  /** The argument that is taken from there. */
+  readonly readsOwn?: keyof OpArgs[Name];
+  /** How many equal runs each tensor of three dimensions is cut into, of which a part is a range. */
+  unitsOf?(args: OpArgs[Name]): number;
 }

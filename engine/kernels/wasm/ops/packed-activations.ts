@@ -53,19 +53,19 @@ export class PackedActivations {
   provide(
     machine: Machine,
     chunks: readonly MatmulJob[],
-    { part, meet }: Threads,
+    threads: Threads,
     { isOwn, isFree }: { readonly isOwn: boolean; readonly isFree: boolean },
   ): void {
     if (machine === this.#machine && chunks.every((chunk) => this.#holds(chunk))) return;
     this.#machine = machine;
     this.#chunks = [];
-    if (!isOwn && !isFree) meet();
+    if (!isOwn && !isFree) threads.meet();
     for (const chunk of chunks) {
       if (this.#holds(chunk)) continue;
-      packChunk(machine, chunk, isOwn ? WHOLE : part);
+      packChunk(machine, chunk, isOwn ? WHOLE : threads.part);
       this.#chunks = [...this.#chunks, chunk];
     }
-    if (!isOwn) meet();
+    if (!isOwn) threads.meet();
   }
 
   /** To be called when threads have met. */

@@ -7,6 +7,7 @@ import type { NativeOp } from './native-op.ts';
 
 export const rope: NativeOp<'rope'> = {
   takes: () => true,
+  unitsOf: ({ x }) => x.shape[0]! * x.shape[1]!,
   run({ kernels, memory }, { x, positions, table, style }, { part }) {
     const [numTokens, numHeads, headDim] = x.shape as [number, number, number];
     const [numPositions, rotaryDim] = table.shape as [number, number];

@@ -1,5 +1,5 @@
 /** writeKv: keys to lanes of strips, values to their rows, or both to the rows of pages without strips (kv-pages.ts). A part
- * is a range of tokens. */
+ * is a range of (token, KV head) rows, as in rope. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkSlots } from '../../check-indices.ts';
 import { partEnd, partStart } from '../../part.ts';
@@ -14,6 +14,7 @@ import type { NativeOp } from './native-op.ts';
 
 export const writeKv: NativeOp<'writeKv'> = {
   takes: ({ keyCache, valueCache }) => areNative(keyCache, valueCache),
+  unitsOf: ({ k }) => k.shape[0]! * k.shape[1]!,
   run(machine, { k, v, keyCache, valueCache, slotMapping }, { part }) {
     const [numTokens, numKvHeads] = k.shape as [number, number];
     const pages = kvPages(keyCache);
@@ -23,17 +24,15 @@ export const writeKv: NativeOp<'writeKv'> = {
       ? [laneWriter(machine, pages), valueWriter(machine, pages)]
       : [rowWriter(machine, pages), rowWriter(machine, pages)];
     const [keys, values] = [placesOf(k, keyCache), placesOf(v, valueCache)];
-    const end = partEnd(numTokens, part);
-    for (let t = partStart(numTokens, part); t < end; t++) {
-      const slot = slots[t]!;
+    const end = partEnd(numTokens * numKvHeads, part);
+    for (let row = partStart(numTokens * numKvHeads, part); row < end; row++) {
+      const slot = slots[Math.floor(row / numKvHeads)]!;
       if (slot === -1) continue;
+      const source = row * pages.headDim * 4;
       const block = Math.floor(slot / pages.blockSize);
-      for (let head = 0; head < numKvHeads; head++) {
-        const source = (t * numKvHeads + head) * pages.headDim * 4;
-        const target = block * pages.blockBytes + head * pages.headBytes;
-        storeKey(keys.source + source, keys.target + target, slot % pages.blockSize);
-        storeValue(values.source + source, values.target + target, slot % pages.blockSize);
-      }
+      const target = block * pages.blockBytes + (row % numKvHeads) * pages.headBytes;
+      storeKey(keys.source + source, keys.target + target, slot % pages.blockSize);
+      storeValue(values.source + source, values.target + target, slot % pages.blockSize);
     }
   },
 };

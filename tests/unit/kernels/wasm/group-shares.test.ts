@@ -4,19 +4,20 @@ import { describe, expect, it } from 'vitest';
 import { TICKETS_ADDRESS } from '../../../../engine/kernels/wasm/linear-memory.ts';
 import type { Machine } from '../../../../engine/kernels/wasm/machine.ts';
 import { divideGroups } from '../../../../engine/kernels/wasm/ops/group-shares.ts';
+import { OwnRows } from '../../../../engine/kernels/wasm/ops/own-rows.ts';
 import { PackedActivations } from '../../../../engine/kernels/wasm/ops/packed-activations.ts';
 
 function divide(numGroups: number, count: number, generation: number, stale: number, numJoined = 3): number[][] {
   const ints = new Int32Array(new SharedArrayBuffer(TICKETS_ADDRESS + 64));
   ints[TICKETS_ADDRESS / 4 + numJoined] = stale;
   const machine = { memory: { ints } } as unknown as Machine;
-  const packed = new PackedActivations();
+  const [packed, own] = [new PackedActivations(), new OwnRows()];
   return Array.from({ length: count }, (_, index) => {
     const groups: number[] = [];
     divideGroups(
       machine,
       numGroups,
-      { part: { index, count }, generation, numJoined, meet: () => {}, packed },
+      { part: { index, count }, generation, numJoined, meet: () => {}, packed, own },
       ({ first, end }) => {
         for (let group = first; group < end; group++) groups.push(group);
       },

@@ -1,11 +1,11 @@
-/** A worker thread of the multi-threading test: runs its part of each op of a list, and meets the others after each. */
+/** A worker thread of the multi-threading test: runs its part of each op of a list. */
 import { parentPort, workerData } from 'node:worker_threads';
 import type { OpName } from '../../../../engine/kernels/ops.ts';
 import {
   attachWasm,
   type WasmAttachment,
+  WasmParts,
   wasmBufferCodec,
-  wasmPartOps,
 } from '../../../../engine/kernels/wasm/wasm-worker.ts';
 import { Barrier } from '../../../../engine/runner/barrier.ts';
 import type { DType } from '../../../../engine/tensor/dtype.ts';
@@ -21,8 +21,6 @@ export interface SentTensor {
 export interface SentCall {
   readonly op: OpName;
   readonly args: Readonly<Record<string, unknown>>;
-  /** Neighbours with the same name here run together. */
-  readonly together?: string | undefined;
 }
 
 export interface PartWorkerData {
@@ -34,24 +32,14 @@ export interface PartWorkerData {
 }
 
 const { attachment, calls, part, numThreads, barrier: words } = workerData as PartWorkerData;
-const barrier = new Barrier(numThreads, words);
-const ops = wasmPartOps(attachWasm(attachment), { index: part, count: numThreads }, barrier);
-for (let i = 0; i < calls.length; ) {
-  const { together } = calls[i]!;
-  if (together === undefined) {
-    run(calls[i++]!);
-    continue;
+const thread = { part: { index: part, count: numThreads }, gate: new Barrier(numThreads, words) };
+new WasmParts(attachWasm(attachment)).repeat({}, '', thread, (ops) => {
+  for (const { op, args } of calls) {
+    const entries = Object.entries(args).map(([name, value]) => [name, isSent(value) ? receive(value) : value]);
+    ops[op](Object.fromEntries(entries) as never);
   }
-  ops.together!(() => {
-    while (calls[i]?.together === together) run(calls[i++]!);
-  });
-}
+});
 parentPort!.postMessage('done');
-
-function run({ op, args }: SentCall): void {
-  const entries = Object.entries(args).map(([name, value]) => [name, isSent(value) ? receive(value) : value]);
-  ops[op](Object.fromEntries(entries) as never);
-}
 
 function isSent(value: unknown): value is SentTensor {
   return typeof value === 'object' && value !== null && 'buffer' in value;

@@ -15,7 +15,6 @@ interface Call {
   readonly args: Readonly<Record<string, unknown>>;
   /** What the op leaves behind. */
   readonly result: Tensor;
-  readonly together: string | undefined;
 }
 
 const T = 11;
@@ -51,8 +50,8 @@ class Calls {
     });
   }
 
-  add(op: OpName, args: Readonly<Record<string, unknown>>, result: Tensor, together?: string): void {
-    this.calls.push({ op, args, result, together });
+  add(op: OpName, args: Readonly<Record<string, unknown>>, result: Tensor): void {
+    this.calls.push({ op, args, result });
   }
 }
 
@@ -81,7 +80,7 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
     const shared = c.floats([size, numIn], 13);
     for (const dtype of ['q8_0', 'q4_0', 'q4_k'] as const) {
       const result = out(size, 70);
-      c.add('matmul', { x: shared, weight: await c.weight(dtype, [70, numIn]), out: result }, result, `${size} tokens`);
+      c.add('matmul', { x: shared, weight: await c.weight(dtype, [70, numIn]), out: result }, result);
     }
   }
   // One format of activations, and two.
@@ -158,9 +157,8 @@ function runThreads(backend: WasmBackend, calls: readonly Call[], numThreads: nu
     value instanceof Tensor
       ? { dtype: value.dtype, shape: value.shape, buffer: wasmBufferCodec.encode(value.buffer) }
       : value;
-  const sent = calls.map(({ op, args, together }) => ({
+  const sent = calls.map(({ op, args }) => ({
     op,
-    together,
     args: Object.fromEntries(Object.entries(args).map(([name, value]) => [name, send(value)])),
   }));
   const workers = Array.from({ length: numThreads }, (_, part) => {
