@@ -11,6 +11,9 @@ import { systemClock, type TimerClock } from '../../util/clock.ts';
  * millisecond. */
 const SHARE = 0.8;
 
+/** A program that was stopped for a while learns a wrong time; it must not wait for that. */
+const LONGEST_MS = 500;
+
 /** As soon as this, the answer was there before anybody asked, and the sleep may have been too long. */
 const AT_ONCE_MS = 0.2;
 
@@ -34,7 +37,7 @@ export class WaitTime {
 
   /** Resolves some time before the step should be done. */
   async sleep(): Promise<void> {
-    const untilMs = this.#submittedMs + SHARE * Math.min(...this.#tookMs);
+    const untilMs = this.#submittedMs + Math.min(LONGEST_MS, SHARE * Math.min(...this.#tookMs));
     const ms = Math.floor(untilMs - this.#clock.nowMs());
     if (ms >= 1) await new Promise<void>((resolve) => void this.#clock.setTimer(ms, resolve));
     this.#askedMs = this.#clock.nowMs();

@@ -79,6 +79,8 @@ describe('WaitTime', () => {
     expect(await wait(30, 8)).toBe(0);
     // One that took long for once does not count.
     expect([await wait(300), await wait(30), await wait(30)]).toEqual([24, 24, 24]);
+    // Whatever it took before, no sleep is longer than half a second.
+    expect([await wait(60_000, 9), await wait(60_000, 9), await wait(30, 9)]).toEqual([0, 0, 500]);
     // Slept too long: the next sleeps are shorter, and soon there are none.
     const sleeps = [];
     for (let i = 0; i < 12; i++) sleeps.push(await wait(1));
