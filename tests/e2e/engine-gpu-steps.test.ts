@@ -67,7 +67,8 @@ describe.skipIf(!hasGpu)(`steps on a GPU${gpuSkipNote}`, () => {
   });
 
   it('those that sample a nucleus on webgpu: the best of each row come back, and sums', async () => {
-    const { readBytes } = await tripsOf('webgpu', { temperature: 1, top_p: 0.3, seed: 1 });
+    const { submissions, readBytes } = await tripsOf('webgpu', { temperature: 1, top_p: 0.3, seed: 1 });
+    expect(submissions).toBe(8);
     // 128 token ids with their logits, and three numbers for each of four segments of the vocabulary, of each of two sequences.
     const best = 2 * 128 * 8;
     const sums = 2 * 3 * 4 * 4;

@@ -194,6 +194,8 @@ export class CommandRecorder {
     const byteLength = Math.ceil((byteOffset + target.byteLength - start) / 4) * 4;
     const staging = this.#staging.take(byteLength);
     this.copy({ buffer: source, byteOffset: start, byteLength }, staging.buffer, 0);
+    // Whoever asks for several results asks in one go: they leave in one submission.
+    await undefined;
     this.flush();
     const wait = this.#wait;
     await wait?.sleep();
