@@ -1,7 +1,7 @@
 /** Refuses kernels that gpu.js would compile into something else than JavaScript runs, without a word. What it refuses by
  * itself is not repeated here. Works on the function's text, as gpu.js does. */
 import { InvalidArgumentError } from '../../errors.ts';
-import { isScalar, type KernelSource } from './kernel-source.ts';
+import { isScalar, type KernelHelper, type KernelSource } from './kernel-source.ts';
 import { MAX_EXACT_INTEGER } from './limits.ts';
 
 type Refuse = (problem: string) => never;
@@ -20,14 +20,19 @@ const REFUSED: readonly (readonly [pattern: RegExp, problem: string])[] = [
   [/\?/, 'must not choose with a ? b : c: both are computed, and what is read may not be there; write if'],
 ];
 
-/** Checks a kernel's text.
+/** Checks the text of a kernel and of its helpers.
  * @throws InvalidArgumentError that says what to write instead */
-export function checkSource({ kernel, parameters }: KernelSource): void {
+export function checkSource({ kernel, parameters, helpers = [] }: KernelSource): void {
+  checkFunction(kernel, parameters);
+  for (const helper of helpers) checkFunction(helper, {});
+}
+
+function checkFunction(checked: KernelSource['kernel'] | KernelHelper, parameters: KernelSource['parameters']): void {
   const refuse = (problem: string): never => {
-    throw new InvalidArgumentError(`kernel ${kernel.name || '(anonymous)'}`, problem);
+    throw new InvalidArgumentError(`kernel ${checked.name || '(anonymous)'}`, problem);
   };
-  if (kernel.name === '') refuse('must be a named function: the name is the label of the compiled kernel');
-  const code = kernel.toString().replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
+  if (checked.name === '') refuse('must be a named function: the name is the label of the compiled kernel');
+  const code = checked.toString().replaceAll(/\/\*[\s\S]*?\*\/|\/\/.*/g, '');
 
   for (const [pattern, problem] of REFUSED) if (pattern.test(code)) refuse(problem);
   checkLoops(code, parameters, refuse);

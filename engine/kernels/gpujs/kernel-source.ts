@@ -40,12 +40,17 @@ export type ResultKind = 'element' | 'pair' | 'scatter' | 'columns';
 /** What the elements of the result are in memory. Two f16 or u16 share a word, which threads then write with atomics. */
 export type ResultElement = 'f32' | 'f16' | 'u16';
 
+/** Sees its arguments only. The same rules hold for its text as for a kernel's. */
+export type KernelHelper = (...args: number[]) => number;
+
 export interface KernelSource {
   /** A named function; the name is the kernel's. See `check-source.ts` for what it must not do. */
   readonly kernel: (this: KernelThread, ...args: never[]) => number | readonly number[];
   /** By name, in the order of the function's parameters. */
   readonly parameters: Readonly<Record<string, ElementKind | ScalarKind>>;
   readonly result: ResultKind;
+  /** Functions of numbers that the kernel calls. */
+  readonly helpers?: readonly KernelHelper[];
   /** Absent: f32. Another one needs a `scatter`. */
   readonly resultElement?: ResultElement;
 }

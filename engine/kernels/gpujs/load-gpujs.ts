@@ -72,10 +72,11 @@ async function importGpujs(): Promise<GpujsPackage> {
 }
 
 /** The steps of `WebGPUKernel.build` that need no device. */
-function translate(Kernel: WebGpuKernelClass, { kernel, parameters }: KernelSource): Translation {
+function translate(Kernel: WebGpuKernelClass, { kernel, parameters, helpers = [] }: KernelSource): Translation {
   const kinds = Object.values(parameters);
   try {
     const compiler = new Kernel(kernel.toString(), {
+      functions: helpers,
       output: [1, 1, 1],
       dynamicOutput: true,
       loopMaxIterations: MAX_EXACT_INTEGER,

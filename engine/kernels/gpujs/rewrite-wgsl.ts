@@ -187,6 +187,9 @@ function replaceStores(text: GeneratedText, { result }: KernelSource): void {
 function expectOnlyDeclaredNames(text: GeneratedText, parameterNames: readonly string[]): void {
   const declared = new Set(parameterNames);
   for (const [, name] of text.code.matchAll(/\bvar user_(\w+) :/g)) declared.add(name!);
+  for (const [, list] of text.code.matchAll(/\bfn fn_\w+\(([^)]*)\)/g)) {
+    for (const [, name] of list!.matchAll(/\buser_(\w+) :/g)) declared.add(name!);
+  }
   for (const [, name] of text.code.matchAll(/\buser_(\w+?)(?:_dims)?\b/g)) {
     text.expect(declared.has(name!), `no name '${name}': kernels see their parameters and variables only`);
   }

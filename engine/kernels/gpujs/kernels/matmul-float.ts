@@ -1,5 +1,6 @@
 /** The linear layer over weights that are plain floats: each thread computes one output feature of one token. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
+import { JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). A float is a float to the kernel, whether the weight is stored as f32, f16 or bf16. */
 function matmulFloat(
@@ -9,8 +10,8 @@ function matmulFloat(
   numIn: number,
   bias: Vector,
   hasBias: number,
-  residual: Matrix,
-  hasResidual: number,
+  earlier: Matrix,
+  join: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -21,8 +22,8 @@ function matmulFloat(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
-  if (hasResidual > 0) {
-    sum += residual[t]![n]!;
+  if (join > 0) {
+    sum = joined(join, earlier[t]![n]!, sum);
   }
   return sum;
 }
@@ -42,9 +43,10 @@ function sourceFor(weight: 'f32' | 'f16' | 'bf16'): KernelSource {
       numIn: 'integer',
       bias: 'f32',
       hasBias: 'integer',
-      residual: 'f32',
-      hasResidual: 'integer',
+      earlier: 'f32',
+      join: 'integer',
     },
+    helpers: JOIN_HELPERS,
     result: 'element',
   };
 }

@@ -5,6 +5,7 @@
  *
  * Both views are of the same memory: `levels` reads its bytes, `scales` its halves. Layout: ggml `block_q4_0`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
+import { JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). A quant block shares its scale, so that is multiplied in once per block. */
 function matmulQ4_0(
@@ -15,8 +16,8 @@ function matmulQ4_0(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
-  residual: Matrix,
-  hasResidual: number,
+  earlier: Matrix,
+  join: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -33,8 +34,8 @@ function matmulQ4_0(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
-  if (hasResidual > 0) {
-    sum += residual[t]![n]!;
+  if (join > 0) {
+    sum = joined(join, earlier[t]![n]!, sum);
   }
   return sum;
 }
@@ -48,8 +49,9 @@ export const MATMUL_Q4_0: KernelSource = {
     numBlocks: 'integer',
     bias: 'f32',
     hasBias: 'integer',
-    residual: 'f32',
-    hasResidual: 'integer',
+    earlier: 'f32',
+    join: 'integer',
   },
+  helpers: JOIN_HELPERS,
   result: 'element',
 };

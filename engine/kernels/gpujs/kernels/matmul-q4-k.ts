@@ -10,6 +10,7 @@
  *                                                   high 2 bits on top of s[sub - 4] and s[sub]
  * Layout: ggml `block_q4_K`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
+import { JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). */
 function matmulQ4_K(
@@ -20,8 +21,8 @@ function matmulQ4_K(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
-  residual: Matrix,
-  hasResidual: number,
+  earlier: Matrix,
+  join: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -51,8 +52,8 @@ function matmulQ4_K(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
-  if (hasResidual > 0) {
-    sum += residual[t]![n]!;
+  if (join > 0) {
+    sum = joined(join, earlier[t]![n]!, sum);
   }
   return sum;
 }
@@ -66,8 +67,9 @@ export const MATMUL_Q4_K: KernelSource = {
     numBlocks: 'integer',
     bias: 'f32',
     hasBias: 'integer',
-    residual: 'f32',
-    hasResidual: 'integer',
+    earlier: 'f32',
+    join: 'integer',
   },
+  helpers: JOIN_HELPERS,
   result: 'element',
 };

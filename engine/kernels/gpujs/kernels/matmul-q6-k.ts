@@ -8,6 +8,7 @@
  *     high   byte 32 h + 16 (s & 1) + l of the high,    bits 2 q and 2 q + 1
  * Layout: ggml `block_q6_K`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
+import { JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). `scales` and `bytes` are the same bytes, with and without sign. */
 function matmulQ6_K(
@@ -19,8 +20,8 @@ function matmulQ6_K(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
-  residual: Matrix,
-  hasResidual: number,
+  earlier: Matrix,
+  join: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -45,8 +46,8 @@ function matmulQ6_K(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
-  if (hasResidual > 0) {
-    sum += residual[t]![n]!;
+  if (join > 0) {
+    sum = joined(join, earlier[t]![n]!, sum);
   }
   return sum;
 }
@@ -61,8 +62,9 @@ export const MATMUL_Q6_K: KernelSource = {
     numBlocks: 'integer',
     bias: 'f32',
     hasBias: 'integer',
-    residual: 'f32',
-    hasResidual: 'integer',
+    earlier: 'f32',
+    join: 'integer',
   },
+  helpers: JOIN_HELPERS,
   result: 'element',
 };

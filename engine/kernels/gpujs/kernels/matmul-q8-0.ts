@@ -5,6 +5,7 @@
  *
  * Layout: ggml `block_q8_0`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
+import { JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). */
 function matmulQ8_0(
@@ -15,8 +16,8 @@ function matmulQ8_0(
   numBlocks: number,
   bias: Vector,
   hasBias: number,
-  residual: Matrix,
-  hasResidual: number,
+  earlier: Matrix,
+  join: number,
 ): number {
   const n = this.thread.x;
   const t = this.thread.y;
@@ -31,8 +32,8 @@ function matmulQ8_0(
   if (hasBias > 0) {
     sum += bias[n]!;
   }
-  if (hasResidual > 0) {
-    sum += residual[t]![n]!;
+  if (join > 0) {
+    sum = joined(join, earlier[t]![n]!, sum);
   }
   return sum;
 }
@@ -46,8 +47,9 @@ export const MATMUL_Q8_0: KernelSource = {
     numBlocks: 'integer',
     bias: 'f32',
     hasBias: 'integer',
-    residual: 'f32',
-    hasResidual: 'integer',
+    earlier: 'f32',
+    join: 'integer',
   },
+  helpers: JOIN_HELPERS,
   result: 'element',
 };
