@@ -1,11 +1,12 @@
 /** All kernels as one WebAssembly module, and the types of what it exports. */
 import type { FunctionBuilder } from './emitter/function-builder.ts';
 import type { Features } from './generators/arithmetic.ts';
+import { finishAttention, mergeAttention } from './generators/attention-merge.ts';
 import type { StripDType } from './generators/attention-rows.ts';
 import { attentionScores } from './generators/attention-scores.ts';
 import { MAX_GROUP, SMALL_GROUP } from './generators/attention-scratch.ts';
 import { attentionSoftmax } from './generators/attention-softmax.ts';
-import { attentionValues, finishAttention } from './generators/attention-values.ts';
+import { attentionValues } from './generators/attention-values.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
 import { findAbove } from './generators/find-above.ts';
 import { layerNorm } from './generators/layer-norm.ts';
@@ -105,6 +106,7 @@ function attentionKernels(features: Features): FunctionBuilder[] {
   return [
     ...upTo(MAX_GROUP).flatMap((n) => [attentionSoftmax(n, features), ...products('f32', n)]),
     ...(['f16', 'q8_0'] as const).flatMap((dtype) => upTo(SMALL_GROUP).flatMap((n) => products(dtype, n))),
+    mergeAttention(features),
     finishAttention(),
   ];
 }

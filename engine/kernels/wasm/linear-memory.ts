@@ -1,7 +1,7 @@
 /** One shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB          136 MiB + 64 KiB       140 MiB + 64 KiB                    at most 4 GiB
- *   | void | threads' own    | packed activations | heap: weights, KV, activations, inputs ... |
+ *   0      64 KiB            136 MiB + 64 KiB     140 MiB + 64 KiB   148 MiB + 64 KiB                        at most 4 GiB
+ *   | void | threads' own    | packed activations | attention states | heap: weights, KV, activations, inputs ... |
  *
  * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
  * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
@@ -21,6 +21,8 @@ export const THREAD_ROWS_BYTES = 32 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES - THREAD_ROWS_BYTES;
 export const ACTIVATION_AREA_BYTES = 4 * 1024 * 1024;
+/** For what queries have met of sections of their past, where threads divide those (ops/attention-states.ts). */
+export const STATE_AREA_BYTES = 8 * 1024 * 1024;
 
 /** Ops that threads run between two meetings at most, */
 export const MAX_JOINED = 8;
@@ -28,7 +30,8 @@ export const MAX_JOINED = 8;
 export const TICKETS_ADDRESS = PAGE_BYTES - 64;
 const THREAD_SCRATCH_START = PAGE_BYTES;
 export const ACTIVATION_AREA_START = THREAD_SCRATCH_START + MAX_THREADS * THREAD_BYTES;
-export const HEAP_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;
+export const STATE_AREA_START = ACTIVATION_AREA_START + ACTIVATION_AREA_BYTES;
+export const HEAP_START = STATE_AREA_START + STATE_AREA_BYTES;
 
 export class LinearMemory {
   readonly memory: WasmMemory;

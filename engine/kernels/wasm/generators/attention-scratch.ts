@@ -8,6 +8,8 @@
  *   values    4 x [D/16][16][16]   likewise its values: 16 features of 16 keys, lane = feature
  *   row       [D] f32              one key or value on its way there
  *   accums    N x [D] f32          weighted sums of values
+ *   totals    N x 16 bytes         records of what the queries have met of the sections before
+ *   and       N x [D] f32          their accumulators
  *   scores    N x [64] f32         a step's scores; then weights
  *
  * D but for that of keys is rounded up to a multiple of 16, and what is computed there is never looked at. */
@@ -17,6 +19,9 @@ import { i32 } from '../emitter/scalar.ts';
 
 /** Keys per step of the online softmax. Steps begin at multiples of it, whatever page a key lies in. */
 export const STEP_KEYS = 64;
+/** Keys whose softmax is one chain: a section, which begins at multiples of it and is joined with those before when it is
+ * complete. So sections of a long past can be met by several threads, and every bit is the same as if one had. */
+export const SECTION_KEYS = 512;
 /** Keys that are scored together; also the features that are summed together. */
 export const STRIP = 16;
 export const LOG2_STRIP = Math.log2(STRIP);
@@ -55,6 +60,8 @@ export interface AttentionScratch {
   readonly values: number;
   readonly row: number;
   readonly accumulators: number;
+  readonly totals: number;
+  readonly totalAccumulators: number;
   /** Of a value and of an accumulator. */
   readonly rowBytes: number;
   /** Queries that there is room for; less than 1 when there is none. */
@@ -71,9 +78,12 @@ export function attentionScratch(start: number, byteLength: number, headDim: num
   const row = values + STEP_KEYS * rowBytes;
   const accumulators = row + rowBytes;
   const room = start + byteLength - accumulators;
-  const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (rowBytes + SCORE_ROW_BYTES)));
-  const scores = accumulators + numQueries * rowBytes;
-  return { strips: start, queries, keys, values, row, accumulators, scores, rowBytes, numQueries };
+  const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (2 * rowBytes + RECORD_BYTES + SCORE_ROW_BYTES)));
+  const totals = accumulators + numQueries * rowBytes;
+  const totalAccumulators = totals + numQueries * RECORD_BYTES;
+  const scores = totalAccumulators + numQueries * rowBytes;
+  const places = { strips: start, queries, keys, values, row, accumulators, totals, totalAccumulators, scores };
+  return { ...places, rowBytes, numQueries };
 }
 
 /** Strips `start` to `end` - 1 (multiples of 16) hold keys `from` to `to` - 1. */

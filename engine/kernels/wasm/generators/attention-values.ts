@@ -1,9 +1,9 @@
-/** accumulator += weight * v, for some keys of a step: the second product of attention. And the end: accumulator / sum. */
+/** accumulator += weight * v, for some keys of a step: the second product of attention. */
 import type { I32, Local, Statement } from '../emitter/code.ts';
-import { advance, branchIf, countDownFromAny, loop } from '../emitter/control.ts';
+import { advance, branchIf, loop } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
-import { f32, i32 } from '../emitter/scalar.ts';
-import { f32x4, v128 } from '../emitter/simd.ts';
+import { i32 } from '../emitter/scalar.ts';
+import { v128 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
 import { multiplyRows, type Product, VECTORS } from './attention-product.ts';
 import {
@@ -19,7 +19,6 @@ import {
   LOG2_STRIP,
   RECORD_ACCUMULATOR,
   RECORD_BYTES,
-  RECORD_SUM,
   SCALES_OFFSET,
   SCORE_ROW_BYTES,
   SMALL_GROUP,
@@ -32,7 +31,6 @@ import {
 import { forEachHead, HEAD_PARAMS, newTile, type Tile, tiles } from './attention-tile.ts';
 
 type I = Local<'i32'>;
-type V = Local<'v128'>;
 
 /** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes) -> (): adds the weighted values
  * of keys `from` to `to` - 1 of the step, at least one. Few queries take all heads' values of a
@@ -122,28 +120,4 @@ function valueProduct({ fn, features, factors, places, locals }: Tile, dtype: St
       ...multiplyRows({ features, locals, reader, sums, factors, places: places.slice(0, width), numRows }),
     ];
   };
-}
-
-/** (record, out, headDim) -> (): out = accumulator / sum. */
-export function finishAttention(): FunctionBuilder {
-  const fn = new FunctionBuilder('attention_finish');
-  const { record, out, headDim } = fn.params('record', 'out', 'headDim');
-  const [at, rounds] = fn.locals('i32', 2) as [I, I];
-  const factor = fn.local('v128');
-  const step = (bytes: number): Statement[] => [advance(at, bytes), advance(out, bytes)];
-  const quads = fn.locals('v128', 2) as [V, V];
-  fn.emit(
-    at.set(i32.load(record, RECORD_ACCUMULATOR)),
-    factor.set(f32x4.splat(f32.div(f32.const(1), f32.load(record, RECORD_SUM)))),
-    rounds.set(i32.shrU(headDim, i32.const(3))),
-    countDownFromAny(
-      rounds,
-      ...quads.map((quad, i) => quad.set(f32x4.mul(v128.load(at, 16 * i), factor))),
-      ...quads.map((quad, i) => v128.store(out, quad, 16 * i)),
-      ...step(32),
-    ),
-    rounds.set(i32.and(headDim, i32.const(7))),
-    countDownFromAny(rounds, f32.store(out, f32.mul(f32.load(at), f32x4.extractLane(factor, 0))), ...step(4)),
-  );
-  return fn;
 }

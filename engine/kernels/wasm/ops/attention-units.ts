@@ -4,8 +4,14 @@
  *   (kvHead 0, queries 0 to 5), (kvHead 1, ...), ... ->        one unit, as far as scratch memory goes
  *
  * A unit is queries of neighbouring rows that share a KV head and so its pages: each page is read once for all of them.
+ *
+ *   sequence 1, 1 row, 1,300 keys   ->   (section 0, kvHead 0), (section 0, kvHead 1), ... (section 1, kvHead 0), ...
+ *
+ * Few rows with a long past are divided by sections of it too, and by those first: a thread then reads whole pages, one
+ * after the other. Reading every second 16 KiB, as a thread with half of the heads would, is half as fast.
  * Which queries meet in a unit, and on which thread, changes no bit of any. */
 import type { Part } from '../../part.ts';
+import { SECTION_KEYS } from '../generators/attention-scratch.ts';
 
 export interface AttentionBatch {
   readonly queryStartLoc: Int32Array;
@@ -17,6 +23,8 @@ export interface AttentionBatch {
   readonly window: number;
   /** Largest number of queries in a unit. */
   readonly maxQueries: number;
+  /** How many states of queries there is room for, of sections that threads divide. */
+  readonly maxStates: number;
 }
 
 export interface AttentionUnit {
@@ -28,7 +36,40 @@ export interface AttentionUnit {
   /** Keys that some of the queries see: `firstKey` to `endKey` - 1. None for a padding sequence. */
   readonly firstKey: number;
   readonly endKey: number;
+  /** Where the states of the queries go when the unit is a section of several, counted in states; -1 otherwise. */
+  readonly firstState: number;
 }
+
+/** A sequence whose sections threads divide. */
+export interface DividedSequence {
+  readonly sequence: number;
+  readonly numSections: number;
+  /** Of all KV heads, `queriesPerHead` each. */
+  readonly numQueries: number;
+  readonly queriesPerHead: number;
+  /** A section's states follow those of the section before; in each, those of a head those of the head before. */
+  readonly firstState: number;
+}
+
+/** The same for every part. */
+export function dividedSequences(batch: AttentionBatch): DividedSequence[] {
+  const { queryStartLoc, seqLens, numKvHeads, numSharing, maxQueries, maxStates } = batch;
+  const divided: DividedSequence[] = [];
+  let firstState = 0;
+  for (let sequence = 0; sequence < seqLens.length; sequence++) {
+    const queriesPerHead = (queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!) * numSharing;
+    if (queriesPerHead === 0 || queriesPerHead > maxQueries) continue;
+    const { firstKey, endKey } = keysOf(batch, sequence, 0, queriesPerHead);
+    const numSections = endKey === firstKey ? 0 : sectionOf(endKey - 1) - sectionOf(firstKey) + 1;
+    const numQueries = numKvHeads * queriesPerHead;
+    if (numSections < 2 || firstState + numSections * numQueries > maxStates) continue;
+    divided.push({ sequence, numSections, numQueries, queriesPerHead, firstState });
+    firstState += numSections * numQueries;
+  }
+  return divided;
+}
+
+const sectionOf = (key: number): number => Math.floor(key / SECTION_KEYS);
 
 /** What staging a key costs, in queries that it meets. */
 const STAGING_COST = 3;
@@ -60,6 +101,7 @@ export function unitRuns(units: readonly AttentionUnit[], maxQueries: number): A
     const isNext =
       first?.sequence === unit.sequence &&
       first.firstQuery === unit.firstQuery &&
+      first.firstKey === unit.firstKey &&
       first.kvHead + run!.length === unit.kvHead &&
       (run!.length + 1) * unit.numQueries <= maxQueries;
     if (isNext) run!.push(unit);
@@ -73,21 +115,53 @@ function costOf({ numQueries, firstKey, endKey }: AttentionUnit): number {
 }
 
 function forEachUnit(batch: AttentionBatch, visit: (unit: AttentionUnit) => void): void {
-  const { queryStartLoc, seqLens, numKvHeads, numSharing, window, maxQueries } = batch;
+  const { queryStartLoc, seqLens, numKvHeads, numSharing, maxQueries } = batch;
+  const divided = new Map(dividedSequences(batch).map((entry) => [entry.sequence, entry]));
   for (let sequence = 0; sequence < seqLens.length; sequence++) {
-    const numRows = queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!;
-    const seqLen = seqLens[sequence]!;
-    const endQuery = numRows * numSharing;
+    const entry = divided.get(sequence);
+    if (entry !== undefined) {
+      forEachSection(batch, entry, visit);
+      continue;
+    }
+    const endQuery = (queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!) * numSharing;
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       for (let firstQuery = 0; firstQuery < endQuery; firstQuery += maxQueries) {
         const numQueries = Math.min(maxQueries, endQuery - firstQuery);
-        const firstRow = Math.floor(firstQuery / numSharing);
-        const lastRow = Math.floor((firstQuery + numQueries - 1) / numSharing);
-        const firstPosition = seqLen - numRows + firstRow;
-        const endKey = seqLen === 0 ? 0 : seqLen - numRows + lastRow + 1;
-        const firstKey = seqLen === 0 ? 0 : Math.max(0, firstPosition - window + 1);
-        visit({ sequence, kvHead, firstQuery, numQueries, firstKey, endKey });
+        const keys = keysOf(batch, sequence, firstQuery, numQueries);
+        visit({ sequence, kvHead, firstQuery, numQueries, ...keys, firstState: -1 });
       }
     }
   }
+}
+
+function forEachSection(
+  batch: AttentionBatch,
+  { sequence, numSections, queriesPerHead, firstState }: DividedSequence,
+  visit: (unit: AttentionUnit) => void,
+): void {
+  const keys = keysOf(batch, sequence, 0, queriesPerHead);
+  const unit = { sequence, firstQuery: 0, numQueries: queriesPerHead };
+  for (let i = 0; i < numSections; i++) {
+    const start = (sectionOf(keys.firstKey) + i) * SECTION_KEYS;
+    const [firstKey, endKey] = [Math.max(keys.firstKey, start), Math.min(keys.endKey, start + SECTION_KEYS)];
+    for (let kvHead = 0; kvHead < batch.numKvHeads; kvHead++) {
+      const state = firstState + (i * batch.numKvHeads + kvHead) * queriesPerHead;
+      visit({ ...unit, kvHead, firstKey, endKey, firstState: state });
+    }
+  }
+}
+
+/** What some of the queries see, of a sequence and KV head. */
+function keysOf(
+  { queryStartLoc, seqLens, numSharing, window }: AttentionBatch,
+  sequence: number,
+  firstQuery: number,
+  numQueries: number,
+): { readonly firstKey: number; readonly endKey: number } {
+  const seqLen = seqLens[sequence]!;
+  if (seqLen === 0) return { firstKey: 0, endKey: 0 };
+  const firstPosition = seqLen - (queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!);
+  const firstRow = Math.floor(firstQuery / numSharing);
+  const lastRow = Math.floor((firstQuery + numQueries - 1) / numSharing);
+  return { firstKey: Math.max(0, firstPosition + firstRow - window + 1), endKey: firstPosition + lastRow + 1 };
 }

@@ -3,6 +3,7 @@
  *   for 64 keys at a time (a step), from the first that any of the queries sees to the last:
  *     find where the keys and values lie, or bring them to where they can be read
  *     scores; online softmax; weighted sums of values          a kernel call each, for up to 6 queries of every head
+ *     at the end of a section: join what was met of it to what was met before          attention-states.ts
  *   for each query: divide by the sum of weights
  *
  * Queries of rows that see all 64 keys go together; of other rows (at the diagonal of a prompt, at the edge of a window)
@@ -14,24 +15,18 @@ import type { PagedAttentionArgs } from '../../ops.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
-  LOWEST,
   MAX_GROUP,
   RECORD_BYTES,
-  RECORD_MAX,
-  RECORD_SUM,
   SCORE_ROW_BYTES,
+  SECTION_KEYS,
   SMALL_GROUP,
   STEP_KEYS,
 } from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';
-import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { addressOf } from '../wasm-buffer.ts';
+import type { AttentionStates } from './attention-states.ts';
 import type { AttentionUnit } from './attention-units.ts';
 import { StepStrips } from './step-strips.ts';
-
-/** The largest score of a query that met none, as memory holds it. */
-const NO_SCORE = Math.fround(LOWEST);
 
 /** Queries `first` to `first + count` - 1 of a unit see keys `from` to `to` - 1 of a step. */
 interface Group {
@@ -56,27 +51,23 @@ interface ProductKernels {
 }
 
 export class AttentionWalk {
-  readonly #memory: LinearMemory;
   readonly #scratch: AttentionScratch;
+  readonly #states: AttentionStates;
   readonly #strips: StepStrips;
   readonly #products: Readonly<Record<'pages' | 'scratch', ProductKernels>>;
   readonly #softmax: readonly Kernel[];
   /** Most queries that a call takes of units with many. */
   readonly #maxGroup: number;
-  readonly #finishQuery: Kernel;
-  readonly #q: number;
-  readonly #out: number;
-  readonly #numHeads: number;
   readonly #headDim: number;
   readonly #numSharing: number;
   readonly #window: number;
   readonly #scale: number;
   readonly #softCap: number | undefined;
 
-  constructor(machine: Machine, args: PagedAttentionArgs, scratch: AttentionScratch) {
-    const { kernels, memory } = machine;
-    this.#memory = memory;
+  constructor(machine: Machine, args: PagedAttentionArgs, scratch: AttentionScratch, states: AttentionStates) {
+    const { kernels } = machine;
     this.#scratch = scratch;
+    this.#states = states;
     this.#strips = new StepStrips(machine, args, scratch);
     const byCount = (name: string) =>
       Array.from({ length: MAX_GROUP + 1 }, (_, n) => kernels[`attention_${name}_${n}`]!);
@@ -88,11 +79,9 @@ export class AttentionWalk {
     this.#softmax = byCount('softmax');
     // More sums than registers hold cost more than they save.
     this.#maxGroup = machine.tileGroups === 2 ? MAX_GROUP : SMALL_GROUP;
-    this.#finishQuery = kernels.attention_finish!;
-    this.#q = addressOf(args.q);
-    this.#out = addressOf(args.out);
-    [, this.#numHeads, this.#headDim] = args.q.shape as [number, number, number];
-    this.#numSharing = this.#numHeads / args.keyCache.shape[1]!;
+    const [, numHeads, headDim] = args.q.shape as [number, number, number];
+    this.#headDim = headDim;
+    this.#numSharing = numHeads / args.keyCache.shape[1]!;
     this.#window = args.slidingWindow ?? Number.POSITIVE_INFINITY;
     this.#scale = args.scale;
     this.#softCap = args.softCap;
@@ -102,38 +91,19 @@ export class AttentionWalk {
    * @param firstRow  the sequence's first row in q
    * @param firstPosition  its position */
   attend(units: readonly AttentionUnit[], firstRow: number, firstPosition: number): void {
-    const { firstKey, endKey, numQueries } = units[0]!;
+    const { firstKey, endKey, numQueries, firstState } = units[0]!;
     const source = this.#strips.sourceOf(numQueries);
-    for (const [i, unit] of units.entries()) this.#begin(unit, i * numQueries, firstRow);
+    const endOfFirst = firstKey - (firstKey % SECTION_KEYS) + SECTION_KEYS;
+    const isJoined = firstState !== -1 || endKey > endOfFirst;
+    this.#states.begin(units, firstRow);
     for (let start = firstKey - (firstKey % STEP_KEYS); start < endKey; start += STEP_KEYS) {
       const groups = this.#groupsOf(units[0]!, start, firstPosition);
       if (source === 'pages') this.#meetInPages(units, start, groups);
       else for (const [i, unit] of units.entries()) this.#meetInScratch(unit, i * numQueries, start, groups);
+      const next = start + STEP_KEYS;
+      if (isJoined && (next % SECTION_KEYS === 0 || next >= endKey)) this.#states.endSection(units);
     }
-    for (const [i, unit] of units.entries()) this.#finish(unit, i * numQueries, firstRow);
-  }
-
-  /** A record and an empty accumulator for each query.
-   * @param base  the unit's first record */
-  #begin({ kvHead, firstQuery, numQueries }: AttentionUnit, base: number, firstRow: number): void {
-    const { ints, floats } = this.#memory;
-    const { queries, accumulators, rowBytes } = this.#scratch;
-    for (let i = 0; i < numQueries; i++) {
-      const record = (queries + (base + i) * RECORD_BYTES) / 4;
-      const accumulator = accumulators + (base + i) * rowBytes;
-      ints[record] = this.#q + this.#offsetOf(firstRow, kvHead, firstQuery + i);
-      ints[record + 1] = accumulator;
-      floats[record + RECORD_MAX / 4] = LOWEST;
-      floats[record + RECORD_SUM / 4] = 0;
-      floats.fill(0, accumulator / 4, (accumulator + rowBytes) / 4);
-    }
-  }
-
-  /** Bytes from the start of q, or of out, to a query's. */
-  #offsetOf(firstRow: number, kvHead: number, query: number): number {
-    const row = firstRow + Math.floor(query / this.#numSharing);
-    const head = kvHead * this.#numSharing + (query % this.#numSharing);
-    return (row * this.#numHeads + head) * this.#headDim * 4;
+    if (firstState === -1) this.#states.finish(units, firstRow, isJoined ? 'totals' : 'section');
   }
 
   /** Queries that see the same of the step that begins at `start`, as many at a time as kernels take. The same for each unit. */
@@ -205,19 +175,5 @@ export class AttentionWalk {
   #placeOf(query: number): { readonly records: number; readonly scores: number } {
     const { queries, scores } = this.#scratch;
     return { records: queries + query * RECORD_BYTES, scores: scores + query * SCORE_ROW_BYTES };
-  }
-
-  #finish(unit: AttentionUnit, base: number, firstRow: number): void {
-    const { kvHead, firstQuery, numQueries, firstKey, endKey } = unit;
-    const { floats } = this.#memory;
-    for (let i = 0; i < numQueries; i++) {
-      const record = this.#scratch.queries + (base + i) * RECORD_BYTES;
-      const sum = (record + RECORD_SUM) / 4;
-      // A padding row sees nothing and becomes zeros: 0 / 1.
-      if (firstKey === endKey) floats[sum] = 1;
-      // Every score was -infinity: no weight has anything to be compared with.
-      else if (floats[(record + RECORD_MAX) / 4] === NO_SCORE) floats[sum] = Number.NaN;
-      this.#finishQuery(record, this.#out + this.#offsetOf(firstRow, kvHead, firstQuery + i), this.#headDim);
-    }
   }
 }

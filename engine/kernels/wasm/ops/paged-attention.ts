@@ -1,10 +1,12 @@
-/** pagedAttention over pages of any KV dtype: a part is a run of units of about equal cost. */
+/** pagedAttention over pages of any KV dtype: a part is a run of units of about equal cost, then a share of the
+ * queries whose sections were divided. */
 import { checkPages } from '../../check-indices.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { attentionScratch } from '../generators/attention-scratch.ts';
 import { THREAD_SCRATCH_BYTES, threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import { unitRuns, unitsOfPart } from './attention-units.ts';
+import { AttentionStates, maxStates } from './attention-states.ts';
+import { dividedSequences, unitRuns, unitsOfPart } from './attention-units.ts';
 import { AttentionWalk } from './attention-walk.ts';
 import { intsIn } from './index-inputs.ts';
 import { areNative } from './kv-pages.ts';
@@ -15,8 +17,9 @@ export const pagedAttention: NativeOp<'pagedAttention'> = {
   run: attend,
 };
 
-function attend(machine: Machine, args: PagedAttentionArgs, { part }: Share): void {
+function attend(machine: Machine, args: PagedAttentionArgs, share: Share): void {
   const { memory } = machine;
+  const { part } = share;
   const [numTokens, numHeads, headDim] = args.q.shape as [number, number, number];
   const [numBlocks, numKvHeads, blockSize] = args.keyCache.shape as [number, number, number, number];
   const blockTables = intsIn(memory, args.blockTables);
@@ -26,13 +29,20 @@ function attend(machine: Machine, args: PagedAttentionArgs, { part }: Share): vo
   checkPages({ blockTables, queryStartLoc, seqLens, numTokens, numBlocks, blockSize, window });
 
   const scratch = attentionScratch(threadScratch(part.index), THREAD_SCRATCH_BYTES, headDim);
-  const [numSharing, maxQueries] = [numHeads / numKvHeads, scratch.numQueries];
-  const walk = new AttentionWalk(machine, args, scratch);
-  const units = unitsOfPart({ queryStartLoc, seqLens, numKvHeads, numSharing, window, maxQueries }, part);
-  for (const run of unitRuns(units, maxQueries)) {
+  const limits = { maxQueries: scratch.numQueries, maxStates: maxStates(scratch) };
+  const batch = { queryStartLoc, seqLens, numKvHeads, numSharing: numHeads / numKvHeads, window, ...limits };
+  const states = new AttentionStates(machine, args, scratch);
+  const walk = new AttentionWalk(machine, args, scratch, states);
+  const divided = dividedSequences(batch);
+  // Another thread may still be joining what lies in the area from an op before.
+  if (divided.length > 0 && share.numJoined > 0) share.meet();
+  for (const run of unitRuns(unitsOfPart(batch, part), scratch.numQueries)) {
     const { sequence } = run[0]!;
     const firstRow = queryStartLoc[sequence]!;
     const numRows = queryStartLoc[sequence + 1]! - firstRow;
     walk.attend(run, firstRow, seqLens[sequence]! - numRows);
   }
+  if (divided.length === 0) return;
+  share.meet();
+  states.finishDivided(divided, queryStartLoc, part);
 }

@@ -35,12 +35,25 @@ function sequence(config: AttentionConfig, length: number, specialsIn?: 'k' | 'v
 
 /** The whole sequence in steps of at most `chunk` tokens. */
 function attend(backend: KernelBackend, config: AttentionConfig, data: SequenceData, blockSize: number, chunk: number) {
+  const numChunks = Math.ceil(data.length / chunk);
+  const chunks = Array.from({ length: numChunks }, (_, i) => Math.min(chunk, data.length - i * chunk));
+  return attendIn(backend, config, data, { blockSize, chunks });
+}
+
+/** The whole sequence in steps of so many tokens. */
+function attendIn(
+  backend: KernelBackend,
+  config: AttentionConfig,
+  data: SequenceData,
+  { blockSize, chunks }: { readonly blockSize: number; readonly chunks: readonly number[] },
+) {
   return withWorkspace(backend, async (work) => {
     const paged = new PagedSequences(work, config, [data], { blockSize, seed: 5 });
     const outs: Float32Array[] = [];
-    for (let from = 0; from < data.length; from += chunk) {
-      const to = Math.min(data.length, from + chunk);
-      outs.push(...(await paged.step([{ sequence: 0, from, to }])));
+    let from = 0;
+    for (const chunk of chunks) {
+      outs.push(...(await paged.step([{ sequence: 0, from, to: from + chunk }])));
+      from += chunk;
     }
     return Float32Array.from(outs.flatMap((out) => [...out]));
   });
@@ -80,6 +93,26 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
       }
     },
   );
+
+  it.each(KV_DTYPES)('%s: over several sections of keys, in any chunks, with any window', async (kvDtype) => {
+    for (const slidingWindow of [undefined, 530]) {
+      const config = { ...gqa, headDim: 32, kvDtype, slidingWindow };
+      const data = sequence(config, 700);
+      const expected = await attend(reference, config, data, 16, 700);
+      const actual = await attend(backend, config, data, 16, 700);
+      expect(findMismatch(actual, expected, kvDtype === 'q8_0' ? 2e-2 : 2e-5)).toBeUndefined();
+      // Chunks of 1 and 13 rows are divided by sections, of 300 not.
+      const start = actual.length - 26 * gqa.numHeads * config.headDim;
+      for (const chunks of [
+        [674, 13, 13],
+        [600, 74, ...Array<number>(26).fill(1)],
+        [300, 300, 74, 26],
+      ]) {
+        const again = await attendIn(backend, config, data, { blockSize: 16, chunks });
+        expect(findBitDifference(again.subarray(start), actual.subarray(start)), `chunks of ${chunks}`).toBeUndefined();
+      }
+    }
+  });
 
   it.each(KV_DTYPES)('%s: infinities, NaN and what overflows f16 end where the reference has them', async (kvDtype) => {
     for (const specialsIn of ['k', 'v'] as const) {

@@ -114,15 +114,16 @@ async function allCalls(backend: WasmBackend): Promise<readonly Call[]> {
   c.add('tokenLogprobs', { logits: x, tokenIds: c.ints([T], randomInts(7, T, 37)), out: logprobs }, logprobs);
 
   for (const dtype of ['f32', 'f16', 'q8_0'] as const) {
-    for (const blockSize of [4, 16]) addAttention(c, dtype, blockSize);
+    for (const blockSize of [4, 16]) addAttention(c, dtype, blockSize, 80);
   }
+  // So long a past that threads divide its sections.
+  addAttention(c, 'f16', 16, 1200);
   return c.calls;
 }
 
 /** A prompt whose pages are copied elsewhere and read there, and one token of two sequences with a longer past. */
-function addAttention(c: Calls, dtype: 'f32' | 'f16' | 'q8_0', blockSize: number): void {
+function addAttention(c: Calls, dtype: 'f32' | 'f16' | 'q8_0', blockSize: number, numTokens: number): void {
   const [numKvHeads, numHeads, D] = [3, 6, 32];
-  const numTokens = 80;
   const numPages = numTokens / blockSize;
   const [keyCache, valueCache] = [0, 1].map(() => c.pages(dtype, [2 * numPages, numKvHeads, blockSize, D])) as [
     Tensor,

@@ -1,0 +1,127 @@
+/** What a query has met of a section of keys, joined with what it had met before, and the end of it.
+ *
+ *   new max = max(both)       a = e^(old max - new max)       b = e^(section's max - new max)
+ *   sum     = sum * a + section's sum * b                     accumulator = accumulator * a + section's * b
+ *
+ * A state whose sum of weights is 0 has met nothing, as no weight is 0: joining it changes nothing, not even the sign of
+ * a zero, and whatever is joined to it replaces it.
+ * Source  Dao 2023, "Flash-Decoding" */
+import type { Local, Statement } from '../emitter/code.ts';
+import { advance, countDown, countDownFromAny, when } from '../emitter/control.ts';
+import { FunctionBuilder } from '../emitter/function-builder.ts';
+import { f32, i32 } from '../emitter/scalar.ts';
+import { f32x4, v128 } from '../emitter/simd.ts';
+import { exponential, type Features } from './arithmetic.ts';
+import {
+  LOWEST,
+  RECORD_ACCUMULATOR,
+  RECORD_BYTES,
+  RECORD_MAX,
+  RECORD_SUM,
+  STRIP,
+  stripsOf,
+} from './attention-scratch.ts';
+
+type I = Local<'i32'>;
+type V = Local<'v128'>;
+
+const QUADS = [0, 1, 2, 3];
+
+/** (from, into, headDim, count) -> (): for `count` records one after another. Those of `from` have met nothing afterwards. */
+export function mergeAttention(features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder('attention_merge');
+  const { from, into, headDim, count } = fn.params('from', 'into', 'headDim', 'count');
+  const [source, target, strips] = fn.locals('i32', 3) as [I, I, I];
+  const [a, b, max] = fn.locals('v128', 3) as [V, V, V];
+  const row = fn.locals('v128', 4);
+  const zero = fn.constant(f32x4.constant(0));
+  /** For each 16 features. */
+  const eachStrip = (...body: readonly Statement[]): Statement[] => [
+    source.set(i32.load(from, RECORD_ACCUMULATOR)),
+    target.set(i32.load(into, RECORD_ACCUMULATOR)),
+    strips.set(stripsOf(headDim)),
+    countDown(strips, ...body, advance(source, 4 * STRIP), advance(target, 4 * STRIP)),
+  ];
+  const clear = QUADS.map((i) => v128.store(source, zero, 16 * i));
+  const sumOf = (record: I) => f32.load(record, RECORD_SUM);
+  const lane = (x: V) => f32x4.extractLane(x, 0);
+  const isEmpty = (record: I) => i32.eq(f32.ne(sumOf(record), f32.const(0)), i32.const(0));
+  const join: Statement[] = [
+    a.set(v128.load32Splat(into, RECORD_MAX)),
+    b.set(v128.load32Splat(from, RECORD_MAX)),
+    max.set(f32x4.pmax(a, b)),
+    a.set(f32x4.sub(a, max)),
+    b.set(f32x4.sub(b, max)),
+    ...exponential(fn, features, [a, b]),
+    f32.store(into, lane(max), RECORD_MAX),
+    f32.store(into, f32.add(f32.mul(sumOf(into), lane(a)), f32.mul(sumOf(from), lane(b))), RECORD_SUM),
+    ...eachStrip(
+      ...row.map((x, i) =>
+        x.set(f32x4.add(f32x4.mul(v128.load(target, 16 * i), a), f32x4.mul(v128.load(source, 16 * i), b))),
+      ),
+      ...row.map((x, i) => v128.store(target, x, 16 * i)),
+      ...clear,
+    ),
+  ];
+  const replace: Statement[] = [
+    f32.store(into, f32.load(from, RECORD_MAX), RECORD_MAX),
+    f32.store(into, sumOf(from), RECORD_SUM),
+    ...eachStrip(
+      ...row.map((x, i) => x.set(v128.load(source, 16 * i))),
+      ...row.map((x, i) => v128.store(target, x, 16 * i)),
+      ...clear,
+    ),
+  ];
+  const isNew = fn.local('i32');
+  fn.emit(
+    countDown(
+      count,
+      when(
+        f32.ne(sumOf(from), f32.const(0)),
+        isNew.set(isEmpty(into)),
+        when(isNew, ...replace),
+        when(i32.eq(isNew, i32.const(0)), ...join),
+        f32.store(from, f32.const(LOWEST), RECORD_MAX),
+        f32.store(from, f32.const(0), RECORD_SUM),
+      ),
+      advance(from, RECORD_BYTES),
+      advance(into, RECORD_BYTES),
+    ),
+  );
+  return fn;
+}
+
+/** (records, out, headDim, count) -> (): out = accumulator / sum, for `count` records and heads one after another. A query
+ * that met nothing (a padding row) gives zeros, one whose scores were all -infinity NaN: no weight has anything to be
+ * compared with. */
+export function finishAttention(): FunctionBuilder {
+  const fn = new FunctionBuilder('attention_finish');
+  const { records, out, headDim, count } = fn.params('records', 'out', 'headDim', 'count');
+  const [at, rounds] = fn.locals('i32', 2) as [I, I];
+  const [sum, factor] = [fn.local('f32'), fn.local('f32')];
+  const factors = fn.local('v128');
+  const quads = fn.locals('v128', 2);
+  const step = (bytes: number): Statement[] => [advance(at, bytes), advance(out, bytes)];
+  const isNoScore = i32.eq(f32.ne(f32.load(records, RECORD_MAX), f32.const(LOWEST)), i32.const(0));
+  fn.emit(
+    countDown(
+      count,
+      at.set(i32.load(records, RECORD_ACCUMULATOR)),
+      sum.set(f32.load(records, RECORD_SUM)),
+      factor.set(f32.div(f32.const(1), sum)),
+      when(isNoScore, factor.set(f32.const(1)), when(f32.ne(sum, f32.const(0)), factor.set(f32.const(Number.NaN)))),
+      factors.set(f32x4.splat(factor)),
+      rounds.set(i32.shrU(headDim, i32.const(3))),
+      countDownFromAny(
+        rounds,
+        ...quads.map((quad, i) => quad.set(f32x4.mul(v128.load(at, 16 * i), factors))),
+        ...quads.map((quad, i) => v128.store(out, quad, 16 * i)),
+        ...step(32),
+      ),
+      rounds.set(i32.and(headDim, i32.const(7))),
+      countDownFromAny(rounds, f32.store(out, f32.mul(f32.load(at), factor)), ...step(4)),
+      advance(records, RECORD_BYTES),
+    ),
+  );
+  return fn;
+}
