@@ -15,7 +15,7 @@ import { matmulBf16, matmulF16, matmulF32 } from './generators/matmul-float.ts';
 import { matmulQ4K, matmulQ5K, matmulQ6K } from './generators/matmul-k-quants.ts';
 import { matmulQ4 } from './generators/matmul-q4-0.ts';
 import { matmulQ8 } from './generators/matmul-q8-0.ts';
-import { matmulTile, type TileFormat, type TileShape } from './generators/matmul-tile.ts';
+import { matmulTile, type TileFormat, type TileShape, unpackRecords } from './generators/matmul-tile.ts';
 import { quantizeToI8, quantizeToI16, spreadFloats } from './generators/pack-activations.ts';
 import { packQ4KRow, packQ5KRow, packQ6KRow } from './generators/pack-k-quants.ts';
 import { packBf16Row, packF16Row, packF32Row, packQ4Row, packQ8Row } from './generators/pack-weights.ts';
@@ -46,6 +46,16 @@ function tileShapes(format: TileFormat): TileShape[] {
   );
 }
 
+/** Only full tiles are worth it. */
+function unpackedKernels(format: TileFormat, features: Features): FunctionBuilder[] {
+  if (format.unpacking === undefined) return [];
+  const groups = features.isPaired === false ? 1 : format.unpacking.groups;
+  return [
+    unpackRecords(format, features),
+    matmulTile(format, { tokens: TILE_TOKENS, groups, isUnpacked: true }, features),
+  ];
+}
+
 /** A kernel: takes addresses, counts and scales as its generator says. */
 export type Kernel = (...args: number[]) => number;
 
@@ -56,6 +66,7 @@ export function kernelFunctions(features: Features): readonly FunctionBuilder[] 
   const formats = [matmulQ8, matmulQ4, matmulQ4K, matmulQ5K, matmulQ6K, matmulF32, matmulF16, matmulBf16];
   return [
     ...formats.flatMap((format) => tileShapes(format).map((shape) => matmulTile(format, shape, features))),
+    ...formats.flatMap((format) => unpackedKernels(format, features)),
     quantizeToI16(),
     quantizeToI8(),
     quantizeToK(32),

@@ -14,6 +14,7 @@ const SEED = 20240229;
 /** Arguments for a kernel, by the start of its name. Counts are such that the bulk, the rest and several rounds run. */
 const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] = [
   ['matmul_', [A, B, OUT, 160, 3, 2, A + 0x800, B + 0x800]],
+  ['unpack_', [A, OUT, 6]],
   ['quantize_i16', [A, OUT, OUT + 256, 272, 3]],
   ['quantize_i8', [A, OUT, OUT + 128, 160, 3, OUT + 144]],
   ['quantize_k', [A, OUT, OUT + 0x800, 320, 3, OUT + 0x900]],

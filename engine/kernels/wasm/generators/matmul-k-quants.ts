@@ -35,6 +35,7 @@ function kFormat(record: KRecord): TileFormat {
     weightRecordBytes: record.byteLength,
     activationBytes: record.activations.bytesPerToken,
     groups: [1],
+    unpacking: record.highBits === 0 ? { groups: 2, minTokens: 64 } : { groups: 1, minTokens: 16 },
     postscale: HALF_POSTSCALE,
     emitRecord: (tile) => new KRecordCode(tile, record).emit(),
   };
@@ -93,45 +94,35 @@ class KRecordCode {
   /** Rows 4h to 4h + 3 of half h, each with the scales of both sub-blocks. */
   #loadScales(pair: number): void {
     const { pairBytes, hasSignedScales } = this.#record;
+    const { vectors, weightOf } = this.#tile;
     const load = hasSignedScales ? i16x8.load8x8S : i16x8.load8x8U;
-    for (const h of this.#halves) {
-      const byteOffset = pair * pairBytes + (h % 2) * 8;
-      this.#code.push(this.#pairScales[h]!.set(load(this.#tile.weightOf(h), byteOffset)));
-    }
+    const set = this.#pairScales.map((both, h) => both.set(load(weightOf(h), pair * pairBytes + (h % 2) * 8)));
+    this.#code.push(...vectors.prepare(set));
   }
 
   /** One sub-block's scale in both places. */
   #takeScale(sub: 0 | 1): void {
-    const { fn } = this.#tile;
+    const { fn, vectors } = this.#tile;
     const [lower, upper] = [fn.constant(i32x4.splat(0xffff)), fn.constant(i32x4.splat(-0x10000))];
-    for (const h of this.#halves) {
-      const both = this.#pairScales[h]!;
-      const twice =
-        sub === 0
-          ? v128.or(v128.and(both, lower), i32x4.shl(both, 16))
-          : v128.or(i32x4.shrU(both, 16), v128.and(both, upper));
-      this.#code.push(this.#scales[h]!.set(twice));
-    }
+    const twice = (both: V128): V128 =>
+      sub === 0
+        ? v128.or(v128.and(both, lower), i32x4.shl(both, 16))
+        : v128.or(i32x4.shrU(both, 16), v128.and(both, upper));
+    this.#code.push(...vectors.take(this.#scales, (h) => twice(this.#pairScales[h]!)));
   }
 
   #subBlock(pair: number, sub: 0 | 1): void {
     const { subBlockK, pairBytes, highBits, highOffsets, lowOffsets } = this.#record;
-    const code = this.#code;
-    if (highBits > 0) {
-      for (const h of this.#halves) {
-        const byteOffset = pair * pairBytes + highOffsets[sub] + (h % 2) * 16;
-        code.push(this.#high[h]!.set(v128.load(this.#tile.weightOf(h), byteOffset)));
-      }
-    }
+    const { vectors, weightOf } = this.#tile;
+    const load = (targets: readonly Vector[], byteOffset: number): void => {
+      const set = targets.map((target, h) => target.set(v128.load(weightOf(h), byteOffset + (h % 2) * 16)));
+      this.#code.push(...vectors.prepare(set));
+    };
+    if (highBits > 0) load(this.#high, pair * pairBytes + highOffsets[sub]);
     const firstK = (2 * pair + sub) * subBlockK;
     for (let quad = 0; quad < subBlockK / 4; quad++) {
-      if (quad % 2 === 0) {
-        for (const h of this.#halves) {
-          const byteOffset = pair * pairBytes + lowOffsets[sub] + (quad >> 1) * 32 + (h % 2) * 16;
-          code.push(this.#bytes[h]!.set(v128.load(this.#tile.weightOf(h), byteOffset)));
-        }
-      }
-      for (const h of this.#halves) code.push(this.#levels[h]!.set(this.#levelsOf(h, quad)));
+      if (quad % 2 === 0) load(this.#bytes, pair * pairBytes + lowOffsets[sub] + (quad >> 1) * 32);
+      this.#code.push(...vectors.take(this.#levels, (h) => this.#levelsOf(h, quad)));
       const perFlush = NUM_QUADS_PER_FLUSH[highBits];
       this.#multiplyQuad(firstK + 4 * quad, quad % perFlush === 0);
       if ((quad + 1) % perFlush === 0) this.#flush(firstK === 0 && quad + 1 === perFlush);
@@ -175,8 +166,8 @@ class KRecordCode {
   /** The activations hold -16 times the sums; twice the scale makes it 32. */
   #subtractOffset(pair: number): void {
     const { activations } = this.#record;
-    const { xOf } = this.#tile;
-    for (const h of this.#halves) this.#code.push(this.#pairScales[h]!.set(i16x8.shl(this.#pairScales[h]!, 1)));
+    const { xOf, vectors } = this.#tile;
+    this.#code.push(...vectors.take(this.#pairScales, (h) => i16x8.shl(this.#pairScales[h]!, 1)));
     for (const m of this.#tokens) {
       for (const h of this.#halves) {
         const sums = v128.load32Splat(xOf(m), sumsOffset(activations) + 4 * pair);
@@ -189,12 +180,10 @@ class KRecordCode {
   /** After everything else: the sums of minima need registers that the levels no longer do. */
   #sumMins(minsOffset: number, numPairs: number): void {
     const { activations, pairBytes } = this.#record;
-    const { xOf, weightOf } = this.#tile;
+    const { xOf, vectors, weightOf } = this.#tile;
     for (let pair = 0; pair < numPairs; pair++) {
-      for (const h of this.#halves) {
-        const byteOffset = pair * pairBytes + minsOffset + (h % 2) * 8;
-        this.#code.push(this.#pairScales[h]!.set(i16x8.load8x8U(weightOf(h), byteOffset)));
-      }
+      const byteOffset = (h: number) => pair * pairBytes + minsOffset + (h % 2) * 8;
+      this.#code.push(...vectors.take(this.#pairScales, (h) => i16x8.load8x8U(weightOf(h), byteOffset(h))));
       for (const m of this.#tokens) {
         for (const h of this.#halves) {
           const sums = v128.load32Splat(xOf(m), sumsOffset(activations) + 4 * pair);
@@ -208,11 +197,9 @@ class KRecordCode {
 
   #addToSums(): void {
     const { factorsOffset, minsOffset, activations } = this.#record;
-    const { fn, xOf, sums, features, weightOf } = this.#tile;
+    const { fn, xOf, vectors, sums, features, weightOf } = this.#tile;
     const add = (totals: readonly (readonly Vector[])[], offset: number): void => {
-      for (const h of this.#halves) {
-        this.#code.push(this.#scales[h]!.set(loadF16x4(fn, weightOf(h), offset + (h % 2) * 8)));
-      }
+      this.#code.push(...vectors.take(this.#scales, (h) => loadF16x4(fn, weightOf(h), offset + (h % 2) * 8)));
       for (const m of this.#tokens) {
         for (const h of this.#halves) {
           const xScale = v128.load32Splat(xOf(m), scaleOffset(activations));

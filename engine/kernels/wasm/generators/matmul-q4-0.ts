@@ -19,15 +19,25 @@ export const matmulQ4: TileFormat = {
   weightRecordBytes: Q4_RECORD.byteLength,
   activationBytes: Q4_ACTIVATIONS.bytesPerToken,
   groups: [1, 2],
+  unpacking: { groups: 2, minTokens: 160 },
   postscale: HALF_POSTSCALE,
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, sums }: TileContext): Statement[] {
+function emitRecord({
+  fn,
+  features,
+  tokens,
+  numHalves,
+  xOf,
+  weightOf,
+  vectors,
+  shared,
+  sums,
+}: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const bytes = fn.locals('v128', numHalves);
-  const low = fn.locals('v128', numHalves);
-  const high = fn.locals('v128', numHalves);
+  const levels = fn.locals('v128', numHalves);
   const scales = fn.locals('v128', numHalves);
   const dots = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const [four, eightSums, xScale] = [shared(), shared(), shared()];
@@ -37,16 +47,14 @@ function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, su
 
   // Eight k at a time: low nibbles are k = 4c to 4c + 3 of each row, high nibbles k = 16 + 4c to 16 + 4c + 3.
   for (let chunk = 0; chunk < Q4_RECORD.numChunks; chunk++) {
-    for (const h of halves) {
-      code.push(bytes[h]!.set(v128.load(weightOf(h), chunk * Q4_RECORD.bytesPerChunk + (h % 2) * 16)));
-    }
-    for (const h of halves) code.push(low[h]!.set(v128.and(bytes[h]!, nibble)));
-    for (const h of halves) code.push(high[h]!.set(v128.and(i16x8.shrU(bytes[h]!, 4), nibble)));
-    for (let m = 0; m < tokens; m++) {
-      for (const [levels, firstK] of [
-        [low, 4 * chunk],
-        [high, 16 + 4 * chunk],
-      ] as const) {
+    const byteOffset = (h: number) => chunk * Q4_RECORD.bytesPerChunk + (h % 2) * 16;
+    code.push(...vectors.prepare(halves.map((h) => bytes[h]!.set(v128.load(weightOf(h), byteOffset(h))))));
+    for (const [shift, firstK] of [
+      [0, 4 * chunk],
+      [4, 16 + 4 * chunk],
+    ] as const) {
+      code.push(...vectors.take(levels, (h) => v128.and(shift === 0 ? bytes[h]! : i16x8.shrU(bytes[h]!, 4), nibble)));
+      for (let m = 0; m < tokens; m++) {
         code.push(...four.set(v128.load32Splat(xOf(m), firstK)));
         for (const h of halves) {
           const dot = dotSmallBytes(features, four.of(h), levels[h]!);
@@ -55,7 +63,7 @@ function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, su
       }
     }
   }
-  for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
+  code.push(...vectors.take(scales, (h) => loadF16x4(fn, weightOf(h), Q4_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
     code.push(...eightSums.set(v128.load32Splat(xOf(m), sumsOffset(Q4_ACTIVATIONS))));
     code.push(...xScale.set(v128.load32Splat(xOf(m), scaleOffset(Q4_ACTIVATIONS))));

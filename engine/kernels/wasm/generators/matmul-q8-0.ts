@@ -18,11 +18,22 @@ export const matmulQ8: TileFormat = {
   weightRecordBytes: Q8_RECORD.byteLength,
   activationBytes: Q8_ACTIVATIONS.bytesPerToken,
   groups: [1, 2],
+  unpacking: { groups: 2, minTokens: 48 },
   postscale: HALF_POSTSCALE,
   emitRecord,
 };
 
-function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, sums }: TileContext): Statement[] {
+function emitRecord({
+  fn,
+  features,
+  tokens,
+  numHalves,
+  xOf,
+  weightOf,
+  vectors,
+  shared,
+  sums,
+}: TileContext): Statement[] {
   const halves = Array.from({ length: numHalves }, (_, half) => half);
   const levels = fn.locals('v128', numHalves);
   const [pair, xScale] = [shared(), shared()];
@@ -32,9 +43,8 @@ function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, su
 
   // Two k at a time: levels[h] = rows 4h to 4h + 3, each with k = 2c and 2c + 1, widened to 16 bits.
   for (let chunk = 0; chunk < Q8_RECORD.numChunks; chunk++) {
-    for (const h of halves) {
-      code.push(levels[h]!.set(i16x8.load8x8S(weightOf(h), chunk * Q8_RECORD.bytesPerChunk + (h % 2) * 8)));
-    }
+    const byteOffset = (h: number) => chunk * Q8_RECORD.bytesPerChunk + (h % 2) * 8;
+    code.push(...vectors.take(levels, (h) => i16x8.load8x8S(weightOf(h), byteOffset(h))));
     for (let m = 0; m < tokens; m++) {
       code.push(...pair.set(v128.load32Splat(xOf(m), chunk * 4)));
       for (const h of halves) {
@@ -43,7 +53,7 @@ function emitRecord({ fn, features, tokens, numHalves, xOf, weightOf, shared, su
       }
     }
   }
-  for (const h of halves) code.push(scales[h]!.set(loadF16x4(fn, weightOf(h), Q8_RECORD.scalesOffset + (h % 2) * 8)));
+  code.push(...vectors.take(scales, (h) => loadF16x4(fn, weightOf(h), Q8_RECORD.scalesOffset + (h % 2) * 8)));
   for (let m = 0; m < tokens; m++) {
     code.push(...xScale.set(v128.load32Splat(xOf(m), scaleOffset(Q8_ACTIVATIONS))));
     for (const h of halves) {

@@ -19,6 +19,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
+import { PACKED, UnpackedVectors, UnpackingVectors, type WeightVectors } from './weight-vectors.ts';
 
 /** Weight rows per record. */
 export const GROUP_ROWS = 8;
@@ -29,6 +30,8 @@ export interface TileShape {
   readonly tokens: number;
   /** Groups of 8 weight rows side by side. */
   readonly groups: 1 | 2;
+  /** Whether the weights' records are unpacked (weight-vectors.ts). */
+  readonly isUnpacked?: boolean;
 }
 
 /** What a format's code for one record works with. Halves are numbered over all groups: half h is rows 4h to 4h + 3. */
@@ -41,6 +44,8 @@ export interface TileContext {
   xOf(token: number): I32;
   /** Start of the weights' record that holds a half. */
   weightOf(half: number): I32;
+  /** What comes of the weights alone. */
+  readonly vectors: WeightVectors;
   /** A vector that all halves use. */
   shared(): SharedVector;
   /** sums[m][h] += ... : f32 accumulators. */
@@ -53,6 +58,14 @@ export interface SharedVector {
   of(half: number): V128;
 }
 
+/** Both are what was measured to be fastest. */
+export interface Unpacking {
+  /** Groups that the kernel for unpacked records takes where registers hold 256 bits. */
+  readonly groups: 1 | 2;
+  /** From how many tokens on it takes less time than it saves. */
+  readonly minTokens: number;
+}
+
 export interface TileFormat {
   readonly name: string;
   /** Bytes of a record: `blockK` elements of 8 weight rows. */
@@ -61,14 +74,16 @@ export interface TileFormat {
   readonly activationBytes: number;
   /** How many groups of weight rows a kernel may take: two where registers hold the sums of a full tile. */
   readonly groups: readonly (1 | 2)[];
+  /** Whether, and how, panels of weights are unpacked for many tokens. */
+  readonly unpacking?: Unpacking;
   /** What finished sums are multiplied by; 1 for nothing. */
   readonly postscale: number;
   /** Prepares what all records share, then returns the code that adds one record to `sums`. */
   emitRecord(tile: TileContext): readonly Statement[];
 }
 
-export function tileName(format: string, { tokens, groups }: TileShape): string {
-  return `matmul_${format}_${tokens}x${groups * GROUP_ROWS}`;
+export function tileName(format: string, { tokens, groups, isUnpacked = false }: TileShape): string {
+  return `matmul_${format}_${isUnpacked ? 'unpacked_' : ''}${tokens}x${groups * GROUP_ROWS}`;
 }
 
 /** Emits
@@ -80,7 +95,7 @@ export function tileName(format: string, { tokens, groups }: TileShape): string 
  * groups, one after another along the weight's rows. Both counts must be at least 1. bias: the first row's; residual: what
  * is added to the first token's first output, the rest as outputs lie; 0 for none. */
 export function matmulTile(format: TileFormat, shape: TileShape, features: Features): FunctionBuilder {
-  const { tokens, groups } = shape;
+  const { tokens, groups, isUnpacked = false } = shape;
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
   const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual } = fn.params(
@@ -99,6 +114,8 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   const records = fn.local('i32');
   const sums = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const zero = fn.constant(f32x4.constant(0));
+  const weightOf = (half: number): I32 => (half < 2 ? weights : secondGroup);
+  const recordBytes = isUnpacked ? unpackedRecordBytes(format) : format.weightRecordBytes;
 
   const record = format.emitRecord({
     fn,
@@ -106,11 +123,12 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     tokens,
     numHalves,
     xOf: (token) => xs[token]!,
-    weightOf: (half) => (half < 2 ? weights : secondGroup),
+    weightOf,
+    vectors: isUnpacked ? new UnpackedVectors(weightOf) : PACKED,
     shared: () => sharedVector(fn.locals('v128', features.isPaired === false ? 1 : 2)),
     sums,
   });
-  const groupBytes = i32.mul(numRecords, i32.const(format.weightRecordBytes));
+  const groupBytes = i32.mul(numRecords, i32.const(recordBytes));
   fn.emit(
     countDown(
       numTiles,
@@ -121,8 +139,8 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
       countDown(
         records,
         ...record,
-        advance(weights, format.weightRecordBytes),
-        ...(groups === 2 ? [advance(secondGroup, format.weightRecordBytes)] : []),
+        advance(weights, recordBytes),
+        ...(groups === 2 ? [advance(secondGroup, recordBytes)] : []),
         ...xs.map((x) => advance(x, tokens * format.activationBytes)),
       ),
       ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
@@ -141,6 +159,41 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     ),
   );
   return fn;
+}
+
+/** Emits (weights, out, numRecords) -> (): unpacks records of groups that lie one after another. */
+export function unpackRecords(format: TileFormat, features: Features): FunctionBuilder {
+  const fn = new FunctionBuilder(`unpack_${format.name}`);
+  const { weights, out, numRecords } = fn.params('weights', 'out', 'numRecords');
+  const { code, byteLength } = unpacking(format, features, fn, weights, out);
+  fn.emit(countDown(numRecords, ...code, advance(weights, format.weightRecordBytes), advance(out, byteLength)));
+  return fn;
+}
+
+export function unpackedRecordBytes(format: TileFormat): number {
+  const fn = new FunctionBuilder('');
+  const { weights, out } = fn.params('weights', 'out');
+  return unpacking(format, { relaxed: false }, fn, weights, out).byteLength;
+}
+
+/** Without tokens, a format's code does nothing but take its vectors. */
+function unpacking(format: TileFormat, features: Features, fn: FunctionBuilder, weights: I32, out: I32) {
+  const vectors = new UnpackingVectors(out);
+  const none = (): never => {
+    throw new Error(`${format.name}: there are no tokens`);
+  };
+  const code = format.emitRecord({
+    fn,
+    features,
+    tokens: 0,
+    numHalves: 2,
+    xOf: none,
+    weightOf: () => weights,
+    vectors,
+    shared: () => sharedVector(fn.locals('v128', 1)),
+    sums: [],
+  });
+  return { code, byteLength: vectors.byteLength };
 }
 
 function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {

@@ -1,7 +1,7 @@
 /** What a weight format with kernels provides: how it packs its rows, reads one back, and wants its activations (law 6).
  * The formats are in formats/, one file each kind; format-registry.ts lists them. */
 import type { FloatDType } from '../../../tensor/dtype.ts';
-import { GROUP_ROWS } from '../generators/matmul-tile.ts';
+import { GROUP_ROWS, type TileFormat, type Unpacking, unpackedRecordBytes } from '../generators/matmul-tile.ts';
 import type { Kernels } from '../kernel-module.ts';
 import type { Machine } from '../machine.ts';
 import type { ActivationLayout } from './activation-layout.ts';
@@ -27,6 +27,15 @@ export function placeOf({ activations }: PackedFormat, { record, tokens, token }
   return { start: record + token * activations.bytesPerToken, recordBytes: tokens * activations.bytesPerToken };
 }
 
+/** Weights with all levels and scales as vectors (generators/weight-vectors.ts). */
+export interface UnpackedFormat extends Unpacking {
+  readonly recordBytes: number;
+}
+
+export function unpackedFormat(tile: TileFormat): UnpackedFormat {
+  return { ...tile.unpacking!, recordBytes: unpackedRecordBytes(tile) };
+}
+
 export interface PackedFormat {
   readonly dtype: FloatDType;
   readonly record: RecordLayout;
@@ -35,6 +44,8 @@ export interface PackedFormat {
    * sums of a full tile; only for weights in the cache, as memory is fastest when read as one stream; or always, where a
    * lone group would wait for its own chain of multiply-adds. */
   readonly pairs: 'never' | 'cached' | 'always';
+  /** Where panels of weights are unpacked for many tokens. */
+  readonly unpacked?: UnpackedFormat;
   /** Packs row `row` (0 to 7) of a group from `source`. False when it holds what a kernel cannot take (see half-floats). */
   packRow(kernels: Kernels, source: number, group: number, row: number, rowLength: number): boolean;
   /** Dequantizes row `row` of the group at `group` into `out`, from `outStart`: the values the file's bytes stand for. */

@@ -192,6 +192,30 @@ describe('WasmBackend', () => {
     backend.free(backend.allocate('f32', [4], 'scratch'));
   });
 
+  it.each(QUANTIZED)(
+    'gives a token the same bits of %s weights that are unpacked for many and of those that are not',
+    async (dtype) => {
+      // Full tiles and a rest, an odd number of groups of rows and a rest; with and without 256-bit registers.
+      const [numTokens, numRows, numColumns] = [162, 29, 512];
+      const bytes = randomWeightBytes(dtype, 8, numRows * numColumns);
+      const values = randomValues(9, numTokens * numColumns);
+      const plain = new WasmBackend({ revectorize: 'off' });
+      for (const of of [backend, plain]) {
+        const weight = await load(dtype, [numRows, numColumns], bytes, of);
+        const x = floats([numTokens, numColumns], values, of);
+        const out = of.allocate('f32', [numTokens, numRows], 'scratch');
+        of.matmul({ x, weight, out });
+        const all = await of.download(out);
+        for (const token of [0, 3, 77, 159, 160, 161]) {
+          const alone = of.allocate('f32', [1, numRows], 'scratch');
+          of.matmul({ x: x.slice(token, token + 1), weight, out: alone });
+          expect(all.subarray(token * numRows, (token + 1) * numRows)).toEqual(await of.download(alone));
+        }
+      }
+      await plain.close();
+    },
+  );
+
   it('does not change a bit by revectorization', async () => {
     const plain = new WasmBackend({ revectorize: 'off' });
     const results: Float32Array[] = [];

@@ -1,21 +1,23 @@
 /** Q4_K, Q5_K and Q6_K: super-blocks of 256 in sub-blocks with whole-number scales. */
 import { readF16 } from '../../../../tensor/float16.ts';
-import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
+import { matmulQ4K, matmulQ5K, matmulQ6K } from '../../generators/matmul-k-quants.ts';
+import { GROUP_ROWS, type TileFormat } from '../../generators/matmul-tile.ts';
 import { scaleOffset, sumsOffset } from '../activation-layout.ts';
-import { type PackedFormat, placeOf } from '../packed-format.ts';
+import { type PackedFormat, placeOf, unpackedFormat } from '../packed-format.ts';
 import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../record-layout.ts';
 
-export const q4_k = kFormat(Q4_K_RECORD);
-export const q5_k = kFormat(Q5_K_RECORD);
-export const q6_k = kFormat(Q6_K_RECORD);
+export const q4_k = kFormat(Q4_K_RECORD, matmulQ4K);
+export const q5_k = kFormat(Q5_K_RECORD, matmulQ5K);
+export const q6_k = kFormat(Q6_K_RECORD, matmulQ6K);
 
-function kFormat(record: KRecord): PackedFormat {
+function kFormat(record: KRecord, tile: TileFormat): PackedFormat {
   const { dtype, activations } = record;
   const format: PackedFormat = {
     dtype,
     record,
     activations,
     pairs: 'never',
+    unpacked: unpackedFormat(tile),
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group, row, rowLength / record.blockK) === 0,
     readRow(bytes, group, row, out, outStart, rowLength) {

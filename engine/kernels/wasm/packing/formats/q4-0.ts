@@ -1,7 +1,8 @@
 /** Q4_0: 32 nibbles and one f16 scale per block of a row. */
 import { readF16 } from '../../../../tensor/float16.ts';
+import { matmulQ4 } from '../../generators/matmul-q4-0.ts';
 import { Q4_ACTIVATIONS, scaleOffset, sumsOffset } from '../activation-layout.ts';
-import { type PackedFormat, placeOf } from '../packed-format.ts';
+import { type PackedFormat, placeOf, unpackedFormat } from '../packed-format.ts';
 import { Q4_RECORD } from '../record-layout.ts';
 
 export const q4_0: PackedFormat = {
@@ -9,6 +10,7 @@ export const q4_0: PackedFormat = {
   record: Q4_RECORD,
   activations: Q4_ACTIVATIONS,
   pairs: 'cached',
+  unpacked: unpackedFormat(matmulQ4),
   packRow: (kernels, source, group, row, rowLength) =>
     kernels.pack_q4_0!(source, group + 4 * row, group + Q4_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
   readRow(bytes, group, row, out, outStart, rowLength) {
