@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { describeHost, type Host } from '../../cli/host.ts';
 
 export interface Machine extends Host {
-  /** Of the checkout, '-dirty' when files differ from it; 'unknown' outside a checkout. */
+  /** Of the checkout, '-dirty' when files other than results differ from it; 'unknown' outside a checkout. */
   readonly commit: string;
 }
 
@@ -14,7 +14,8 @@ export function describeMachine(): Machine {
 function commit(): string {
   try {
     const hash = git('rev-parse', '--short=12', 'HEAD');
-    return git('status', '--porcelain', '--untracked-files=no') === '' ? hash : `${hash}-dirty`;
+    const changes = git('status', '--porcelain', '--untracked-files=no', '--', ':(top,exclude)bench/results');
+    return changes === '' ? hash : `${hash}-dirty`;
   } catch {
     return 'unknown';
   }
