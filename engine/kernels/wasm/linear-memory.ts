@@ -1,6 +1,6 @@
 /** One shared WebAssembly memory, and typed arrays over all of it.
  *
- *   0      64 KiB            136 MiB + 64 KiB     140 MiB + 64 KiB   148 MiB + 64 KiB                        at most 4 GiB
+ *   0      64 KiB            136 MiB + 64 KiB     144 MiB + 64 KiB   152 MiB + 64 KiB                        at most 4 GiB
  *   | void | threads' own    | packed activations | attention states | heap: weights, KV, activations, inputs ... |
  *
  * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
@@ -20,7 +20,8 @@ export const THREAD_SCRATCH_BYTES = 488 * 1024;
 export const THREAD_ROWS_BYTES = 32 * 1024;
 /** and the rest for packed activations that are so few that each thread packs them for itself. */
 export const THREAD_ACTIVATION_BYTES = THREAD_BYTES - THREAD_SCRATCH_BYTES - THREAD_ROWS_BYTES;
-export const ACTIVATION_AREA_BYTES = 4 * 1024 * 1024;
+/** A step's 256 tokens with rows of 8192, packed for Q8_0, are 4.3 MiB: they should not be 240 tokens and then 16. */
+export const ACTIVATION_AREA_BYTES = 8 * 1024 * 1024;
 /** For what queries have met of sections of their past, where threads divide those (ops/attention-states.ts). */
 export const STATE_AREA_BYTES = 8 * 1024 * 1024;
 
