@@ -23,8 +23,8 @@ import type { OpArgs, OpName } from '../ops.ts';
 import { partEnd, partStart } from '../part.ts';
 import { ALIGNMENT } from './allocator.ts';
 import type { Machine } from './machine.ts';
-import { type PreparedOp, prepareOp } from './ops/index.ts';
-import type { Share } from './ops/native-op.ts';
+import { prepareOp } from './ops/index.ts';
+import type { PreparedOp, Share } from './ops/native-op.ts';
 import { MIRRORED, type WasmBuffer } from './wasm-buffer.ts';
 
 /** Before each mirrored buffer, so that buffers keep their alignment. */

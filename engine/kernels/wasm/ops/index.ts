@@ -9,7 +9,7 @@ import { add, geluMul, siluMul } from './elementwise.ts';
 import { embed } from './embed.ts';
 import { hostTensor } from './host-tensor.ts';
 import { gatedMatmul, matmul } from './matmul.ts';
-import type { NativeOp, Share } from './native-op.ts';
+import type { NativeOp, PreparedOp } from './native-op.ts';
 import { layerNorm, rmsNorm } from './norms.ts';
 import { pagedAttention } from './paged-attention.ts';
 
@@ -46,13 +46,12 @@ export function nativeOp<Name extends OpName>(op: Name, args: OpArgs[Name]): Nat
   return native?.takes(args) ? native : undefined;
 }
 
-/** An op with its arguments, as a thread runs its part of it. */
-export type PreparedOp = (share: Share) => void;
-
 /** Chooses who runs an op whose arguments have been checked. */
 export function prepareOp<Name extends OpName>(machine: Machine, op: Name, args: OpArgs[Name]): PreparedOp {
   const native = nativeOp(op, args);
-  if (native !== undefined) return (share) => native.run(machine, args, share);
+  if (native !== undefined) {
+    return 'prepare' in native ? native.prepare(machine, args) : (share) => native.run(machine, args, share);
+  }
   return (share) => REFERENCE_OPS[op](onHost(machine, args), share.part);
 }
 

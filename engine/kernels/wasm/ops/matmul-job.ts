@@ -3,11 +3,12 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
 import { vectorOf } from '../../reference/host-memory.ts';
-import { GROUP_ROWS } from '../generators/matmul-tile.ts';
+import { GROUP_ROWS, tileName } from '../generators/matmul-tile.ts';
+import type { Kernel } from '../kernel-module.ts';
 import { ACTIVATION_AREA_BYTES, type LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import type { PackedFormat } from '../packing/packed-format.ts';
+import { groupBytes, type PackedFormat } from '../packing/packed-format.ts';
 import { addressOf } from '../wasm-buffer.ts';
 import { hostTensor } from './host-tensor.ts';
 
@@ -24,10 +25,9 @@ export interface MatmulJob {
   /** Of the weight as kernels see it. */
   readonly format: PackedFormat;
   readonly x: number;
-  /** Where its values are read. */
-  readonly values: number;
-  /** Where the packed activations lie. */
-  readonly packed: number;
+  /** Where its values are read and where they lie packed: set by each thread that runs the job. */
+  values: number;
+  packed: number;
   readonly weight: Tensor;
   readonly bias: Bias | undefined;
   readonly join: Join | undefined;
@@ -39,6 +39,14 @@ export interface MatmulJob {
   readonly numGroups: number;
   readonly rowLength: number;
   readonly numRecords: number;
+  /** Bytes of a group of rows, and of a token's packed activations. */
+  readonly groupBytes: number;
+  readonly tokenBytes: number;
+  /** Kernels by number of tokens, for one group of rows at a time and for two. */
+  readonly single: readonly (Kernel | undefined)[];
+  readonly pairs: readonly (Kernel | undefined)[];
+  /** By number of groups at a time, for a full tile of tokens and unpacked weights. */
+  readonly unpacked: readonly (Kernel | undefined)[];
 }
 
 /** A linear layer. */
@@ -50,8 +58,16 @@ export interface Layer {
   readonly out: Tensor;
 }
 
-export function jobOf({ memory }: Machine, { x, weight, bias, join, out }: Layer, format: PackedFormat): MatmulJob {
+export function jobOf(
+  { memory, kernels }: Machine,
+  { x, weight, bias, join, out }: Layer,
+  format: PackedFormat,
+): MatmulJob {
   const [numRows, rowLength] = weight.shape as [number, number];
+  const tiles = (groups: 1 | 2) =>
+    Array.from({ length: TILE_TOKENS + 1 }, (_, tokens) => kernels[tileName(format.dtype, { tokens, groups })]);
+  const unpacked = (groups: 1 | 2) =>
+    kernels[tileName(format.dtype, { tokens: TILE_TOKENS, groups, isUnpacked: true })];
   return {
     format,
     x: addressOf(x),
@@ -67,6 +83,11 @@ export function jobOf({ memory }: Machine, { x, weight, bias, join, out }: Layer
     numGroups: Math.ceil(numRows / GROUP_ROWS),
     rowLength,
     numRecords: Math.ceil(rowLength / format.record.blockK),
+    groupBytes: groupBytes(format, rowLength),
+    tokenBytes: bytesPerToken(format, rowLength),
+    single: tiles(1),
+    pairs: tiles(2),
+    unpacked: [undefined, unpacked(1), unpacked(2)],
   };
 }
 
@@ -91,8 +112,8 @@ export function fitsActivationArea(format: PackedFormat, rowLength: number): boo
 export const tileTokens = (chunk: MatmulJob, start: number): number => Math.min(TILE_TOKENS, chunk.numTokens - start);
 
 /** Where the tile that starts at token `start` of a chunk lies, packed. All tiles before it are full. */
-export function tileAddress({ format, rowLength, packed }: MatmulJob, start: number): number {
-  return packed + start * bytesPerToken(format, rowLength);
+export function tileAddress({ tokenBytes, packed }: MatmulJob, start: number): number {
+  return packed + start * tokenBytes;
 }
 
 /** A part is a range of (token, record) pairs. */

@@ -1,11 +1,11 @@
 /** Tiles of packed activations meet groups of packed weight rows, panel by panel. For many tokens a panel is unpacked first,
  * and full tiles read it as it then is (generators/weight-vectors.ts). Products go straight to `out`, or, where something is to
  * become of them first, by way of the thread's scratch memory (matmul-finish.ts). */
-import { GROUP_ROWS, tileName } from '../generators/matmul-tile.ts';
+import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import { groupBytes, type PackedFormat } from '../packing/packed-format.ts';
+import type { PackedFormat } from '../packing/packed-format.ts';
 import type { WasmBuffer } from '../wasm-buffer.ts';
 import { finish, isForKernels } from './matmul-finish.ts';
 import { type MatmulJob, tileAddress, tileTokens } from './matmul-job.ts';
@@ -27,11 +27,11 @@ export interface GroupRange {
 
 /** Groups that tile after tile of the chunk should meet before the next ones have their turn. */
 export function groupsPerPanel(job: MatmulJob): number {
-  const { format, rowLength, numTokens } = job;
+  const { groupBytes, numTokens } = job;
   if (numTokens <= TILE_TOKENS) return MAX_UNFINISHED;
   const numUnpacked = unpackedPanelGroups(job);
   if (numUnpacked > 0) return Math.min(MAX_UNFINISHED, numUnpacked);
-  return Math.max(2, Math.min(MAX_UNFINISHED, Math.floor(PANEL_BYTES / groupBytes(format, rowLength)) & ~1));
+  return Math.max(2, Math.min(MAX_UNFINISHED, Math.floor(PANEL_BYTES / groupBytes) & ~1));
 }
 
 /** Groups of an unpacked panel; 0 where panels stay packed: too few tokens, or rows of which not even two groups fit. */
@@ -44,10 +44,9 @@ function unpackedPanelGroups({ format, numRecords, numTokens }: MatmulJob): numb
  * @param scratch  address of the thread's scratch memory */
 export function multiplyPacked(machine: Machine, chunk: MatmulJob, { first, end }: GroupRange, scratch: number): void {
   const { address } = chunk.weight.buffer as WasmBuffer;
-  const bytesPerGroup = groupBytes(chunk.format, chunk.rowLength);
   const multiply = (from: number, to: number): void => {
     if (from === to) return;
-    const weight = address + from * bytesPerGroup;
+    const weight = address + from * chunk.groupBytes;
     const numGroups = to - from;
     const unpacked = numGroups <= unpackedPanelGroups(chunk) ? scratch + UNPACKED_START : 0;
     if (unpacked > 0) machine.kernels[`unpack_${chunk.format.dtype}`]!(weight, unpacked, numGroups * chunk.numRecords);
@@ -104,7 +103,6 @@ interface Tile {
 
 /** As many groups as go by the best kernel for the tile, and a rest of one by one. */
 function multiplyTile(machine: Machine, chunk: MatmulJob, groups: PackedGroups, tile: Tile): void {
-  const { kernels } = machine;
   const { format, numRecords } = chunk;
   const { out, stride, bias, residual } = tile;
   const tokens = tileTokens(chunk, tile.start);
@@ -113,13 +111,13 @@ function multiplyTile(machine: Machine, chunk: MatmulJob, groups: PackedGroups, 
   const width = isUnpacked ? unpackedWidth(machine, format) : packedWidth(machine, format, tile);
   const numTiles = Math.floor(groups.numGroups / width);
   if (numTiles > 0) {
-    const kernel = kernels[tileName(format.dtype, { tokens, groups: width, isUnpacked })]!;
+    const kernel = isUnpacked ? chunk.unpacked[width]! : (width === 2 ? chunk.pairs : chunk.single)[tokens]!;
     kernel(isUnpacked ? groups.unpacked : groups.weight, x, out, stride, numRecords, numTiles, bias, residual);
   }
   const numDone = numTiles * width;
   if (numDone < groups.numGroups) {
-    const kernel = kernels[tileName(format.dtype, { tokens, groups: 1 })]!;
-    const weight = groups.weight + numDone * groupBytes(format, chunk.rowLength);
+    const kernel = chunk.single[tokens]!;
+    const weight = groups.weight + numDone * chunk.groupBytes;
     const done = numDone * GROUP_ROWS * 4;
     const rest = (address: number): number => (address === 0 ? 0 : address + done);
     kernel(weight, x, out + done, stride, numRecords, groups.numGroups - numDone, rest(bias), rest(residual));

@@ -20,15 +20,15 @@ import { divideGroups } from './group-shares.ts';
 import { canBeDequantized, DEQUANTIZED, multiplyDequantized } from './matmul-dequantized.ts';
 import { fitsActivationArea, jobOf, type Layer, type MatmulJob } from './matmul-job.ts';
 import { type GroupRange, groupsPerPanel, multiplyPacked } from './matmul-tiles.ts';
-import type { NativeOp, Share } from './native-op.ts';
-import { placeActivations } from './packed-activations.ts';
+import type { NativeOp, PreparedOp, Share } from './native-op.ts';
+import { activationsStart, placeActivations } from './packed-activations.ts';
 
 export const matmul: NativeOp<'matmul'> = {
   takes: ({ weight }) => takesWeight(weight),
   readsOwn: 'x',
-  run(machine, { x, weight, bias, residual, out }, share) {
+  prepare(machine, { x, weight, bias, residual, out }) {
     const join = residual === undefined ? undefined : ({ kernel: 'add', operand: addressOf(residual) } as const);
-    multiply(machine, [{ x, weight, bias, join, out }], share);
+    return multiplication(machine, [{ x, weight, bias, join, out }]);
   },
 };
 
@@ -37,16 +37,12 @@ const GATES = { silu: 'silu_mul', gelu: 'gelu_mul' } as const;
 export const gatedMatmul: NativeOp<'gatedMatmul'> = {
   takes: ({ gateWeight, upWeight }) => takesWeight(gateWeight) && takesWeight(upWeight),
   readsOwn: 'x',
-  run(machine, { x, gateWeight, gateBias, upWeight, upBias, activation, out }, share) {
+  prepare(machine, { x, gateWeight, gateBias, upWeight, upBias, activation, out }) {
     const join = { kernel: GATES[activation], operand: addressOf(out) };
-    multiply(
-      machine,
-      [
-        { x, weight: gateWeight, bias: gateBias, out },
-        { x, weight: upWeight, bias: upBias, join, out },
-      ],
-      share,
-    );
+    return multiplication(machine, [
+      { x, weight: gateWeight, bias: gateBias, out },
+      { x, weight: upWeight, bias: upBias, join, out },
+    ]);
   },
 };
 
@@ -58,31 +54,45 @@ function takesWeight(weight: Tensor): boolean {
 }
 
 /** Layers that read the same tokens and write the same outputs, one after the other. */
-function multiply(machine: Machine, layers: readonly Layer[], share: Share): void {
+function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp {
   const { x, weight } = layers[0]!;
   const [numTokens, numRows] = [x.shape[0]!, weight.shape[0]!];
-  if (numTokens === 0 || numRows === 0) return;
+  if (numTokens === 0 || numRows === 0) return () => {};
   const jobs = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
-  const { isOwn, chunkTokens, starts } = placeActivations(jobs, share.part);
-  const values = share.own.addressOf(machine, x);
-  for (let firstToken = 0; firstToken < numTokens; firstToken += chunkTokens) {
-    const size = Math.min(chunkTokens, numTokens - firstToken);
-    const chunks = jobs.map((job, i) => ({ ...job, values, packed: starts[i]!, firstToken, numTokens: size }));
-    const isFree = firstToken === 0 && share.numJoined === 0;
-    share.packed.provide(machine, chunks, share, { isOwn, isFree });
-    const scratch = threadScratch(share.part.index);
-    const step = Math.min(...chunks.map(groupsPerPanel));
-    divideGroups(machine, chunks[0]!.numGroups, share, ({ first, end }) => {
-      // Panel by panel, so that one layer's outputs are still in the cache when the next one's join them.
-      for (let group = first; group < end; group += step) {
-        const panel = { first: group, end: Math.min(end, group + step) };
-        for (const chunk of chunks) multiplyPanel(machine, chunk, panel, scratch);
-      }
-    });
-  }
+  const placement = placeActivations(jobs);
+  const { isOwn, chunkTokens, offsets } = placement;
+  const chunks = Array.from({ length: Math.ceil(numTokens / chunkTokens) }, (_, i) => {
+    const firstToken = i * chunkTokens;
+    return jobs.map((job) => ({ ...job, firstToken, numTokens: Math.min(chunkTokens, numTokens - firstToken) }));
+  });
+  return (share) => {
+    const [start, values] = [activationsStart(placement, share.part), share.own.addressOf(machine, x)];
+    for (const chunk of chunks) {
+      chunk.forEach((job, i) => {
+        job.values = values;
+        job.packed = start + offsets[i]!;
+      });
+      const isFree = chunk === chunks[0] && share.numJoined === 0;
+      share.packed.provide(machine, chunk, share, { isOwn, isFree });
+      multiplyChunk(machine, chunk, share);
+    }
+  };
 }
 
-function multiplyPanel(machine: Machine, chunk: MatmulJob, panel: GroupRange, scratch: number): void {
-  const isPacked = (chunk.weight.buffer as WasmBuffer).packing !== undefined;
-  (isPacked ? multiplyPacked : multiplyDequantized)(machine, chunk, panel, scratch);
+/** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them. */
+function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Share): void {
+  const scratch = threadScratch(share.part.index);
+  const { numGroups } = chunk[0]!;
+  const step = chunk.reduce((least, job) => Math.min(least, groupsPerPanel(job)), numGroups);
+  divideGroups(machine, numGroups, share, ({ first, end }) => {
+    for (let group = first; group < end; group += step) {
+      const panel = { first: group, end: Math.min(end, group + step) };
+      for (const job of chunk) multiplyPanel(machine, job, panel, scratch);
+    }
+  });
+}
+
+function multiplyPanel(machine: Machine, job: MatmulJob, panel: GroupRange, scratch: number): void {
+  const isPacked = (job.weight.buffer as WasmBuffer).packing !== undefined;
+  (isPacked ? multiplyPacked : multiplyDequantized)(machine, job, panel, scratch);
 }

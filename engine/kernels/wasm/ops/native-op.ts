@@ -22,12 +22,25 @@ export interface Share {
   readonly own: OwnRows;
 }
 
-export interface NativeOp<Name extends OpName> {
+/** An op with its arguments, as a thread runs its part of it. */
+export type PreparedOp = (share: Share) => void;
+
+export type NativeOp<Name extends OpName> = OpRules<Name> & (RunsAtOnce<Name> | Prepares<Name>);
+
+interface RunsAtOnce<Name extends OpName> {
+  /** Checks index inputs before it writes anything, like the reference ops. */
+  run(machine: Machine, args: OpArgs[Name], share: Share): void;
+}
+
+interface Prepares<Name extends OpName> {
+  /** Does what depends on the arguments alone; the rest is done as often as the step is played. */
+  prepare(machine: Machine, args: OpArgs[Name]): PreparedOp;
+}
+
+interface OpRules<Name extends OpName> {
   /** Whether the kernels take these arguments. Depends on dtypes and on sizes that are a model's, never on how many
    * tokens there are: an op must not change hands between a token alone and a batch (law 2). */
   takes(args: OpArgs[Name]): boolean;
-  /** Checks index inputs before it writes anything, like the reference ops. */
-  run(machine: Machine, args: OpArgs[Name], share: Share): void;
 
   // What spares meetings (meetings.ts):
 

@@ -10,7 +10,7 @@ import {
 } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import { bytesPerToken, type MatmulJob, packChunk } from './matmul-job.ts';
+import { type MatmulJob, packChunk } from './matmul-job.ts';
 
 /** Where jobs over the same tokens find theirs. */
 export interface Placement {
@@ -18,21 +18,24 @@ export interface Placement {
   readonly isOwn: boolean;
   /** Tokens that there is room for. */
   readonly chunkTokens: number;
-  /** An address for each job. */
-  readonly starts: readonly number[];
+  /** For each job, bytes from the start of that memory. */
+  readonly offsets: readonly number[];
 }
 
 /** @param jobs  of one layer, or of the two of a gated MLP */
-export function placeActivations(jobs: readonly MatmulJob[], part: Part): Placement {
+export function placeActivations(jobs: readonly MatmulJob[]): Placement {
   const [first, second = first] = jobs as [MatmulJob, MatmulJob?];
-  const firstBytes = bytesPerToken(first.format, first.rowLength);
-  const secondBytes = takesSame(first, second) ? 0 : bytesPerToken(second.format, second.rowLength);
-  const tokenBytes = firstBytes + secondBytes;
+  const secondBytes = takesSame(first, second) ? 0 : second.tokenBytes;
+  const tokenBytes = first.tokenBytes + secondBytes;
   const isOwn = first.numTokens * tokenBytes <= THREAD_ACTIVATION_BYTES;
   const numTiles = Math.floor(ACTIVATION_AREA_BYTES / (tokenBytes * TILE_TOKENS));
   const chunkTokens = isOwn ? first.numTokens : numTiles * TILE_TOKENS;
-  const start = isOwn ? threadActivations(part.index) : ACTIVATION_AREA_START;
-  return { isOwn, chunkTokens, starts: [start, secondBytes === 0 ? start : start + chunkTokens * firstBytes] };
+  return { isOwn, chunkTokens, offsets: [0, secondBytes === 0 ? 0 : chunkTokens * first.tokenBytes] };
+}
+
+/** Start of the memory that packed activations go to. */
+export function activationsStart({ isOwn }: Placement, part: Part): number {
+  return isOwn ? threadActivations(part.index) : ACTIVATION_AREA_START;
 }
 
 const takesSame = (a: MatmulJob, b: MatmulJob): boolean => a.format.activations === b.format.activations;

@@ -1,0 +1,112 @@
+/** Two checkouts of Quern on one model, by turns in one process, so that both see the same machine: what a change brought.
+ *
+ *   node bench/checkouts/main.ts --model FILE --other FOLDER [--this .] [--rounds 20] [--prompt 512]
+ *                                [--generate 64] [--threads 2] [--json] [--save] [--note TEXT]
+ *
+ * A busy machine makes single steps slower, never faster. So the lowest tenth of all tokens' times is compared, and the fastest
+ * prompt, besides the medians. */
+import { execFileSync } from 'node:child_process';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Engine } from '../../engine/index.ts';
+import { Rng } from '../../engine/util/rng.ts';
+import { describeMachine } from '../lib/machine.ts';
+import { rounded, saveResults } from '../lib/result-log.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    other: { type: 'string' },
+    this: { type: 'string', default: '.' },
+    rounds: { type: 'string', default: '20' },
+    prompt: { type: 'string', default: '512' },
+    generate: { type: 'string', default: '64' },
+    threads: { type: 'string', default: '2' },
+    json: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    note: { type: 'string' },
+  },
+});
+if (options.model === undefined || options.other === undefined) throw new Error('--model and --other are needed');
+const model = resolve(options.model);
+const [numRounds, numPrompt, numGenerated] = [options.rounds, options.prompt, options.generate].map(Number) as [
+  number,
+  number,
+  number,
+];
+
+interface Side {
+  readonly commit: string;
+  readonly engine: Engine;
+  readonly tokenMs: number[];
+  readonly promptMs: number[];
+}
+
+async function open(folder: string): Promise<Side> {
+  const { Engine } = (await import(pathToFileURL(resolve(folder, 'engine/index.ts')).href)) as {
+    readonly Engine: { load(path: string, options: object): Promise<Engine> };
+  };
+  const maxModelLen = Math.max(numPrompt, numGenerated + SHORT) + 1;
+  const engine = await Engine.load(model, { numThreads: Number(options.threads), maxModelLen, enablePrefixCaching: false });
+  const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
+  return { commit: commit.trim(), engine, tokenMs: [], promptMs: [] };
+}
+
+/** Tokens of a prompt that is only there to be gone on from. */
+const SHORT = 8;
+const rng = Rng.fromSeed(1);
+
+/** @returns ms until each token */
+async function tokenTimes({ engine }: Side, numTokens: number, maxTokens: number): Promise<number[]> {
+  const prompt = Array.from({ length: numTokens }, () => Math.floor(rng.nextFloat() * engine.config.vocabSize));
+  const times: number[] = [];
+  let last = performance.now();
+  for await (const _ of engine.generate(prompt, { max_tokens: maxTokens, temperature: 0, ignore_eos: true })) {
+    const now = performance.now();
+    times.push(now - last);
+    last = now;
+  }
+  return times;
+}
+
+const sides = [await open(options.other), await open(options.this)] as const;
+for (let round = -1; round < numRounds; round++) {
+  for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+    const [, ...tokens] = await tokenTimes(side, SHORT, numGenerated);
+    const [first] = await tokenTimes(side, numPrompt, 1);
+    if (round < 0) continue;
+    side.tokenMs.push(...tokens);
+    side.promptMs.push(first!);
+  }
+}
+
+const quantile = (values: readonly number[], share: number): number =>
+  rounded(values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!);
+const results = sides.map(({ commit, tokenMs, promptMs }) => ({
+  commit,
+  tokenMs: { lowestTenth: quantile(tokenMs, 0.1), median: quantile(tokenMs, 0.5) },
+  promptMs: { lowest: quantile(promptMs, 0), median: quantile(promptMs, 0.5) },
+}));
+const record = {
+  benchmark: 'checkouts',
+  ...describeMachine(),
+  model: basename(model),
+  threads: Number(options.threads),
+  numPrompt,
+  numGenerated,
+  numRounds,
+  note: options.note,
+  results,
+};
+if (options.json) console.log(JSON.stringify(record));
+else {
+  for (const { commit, tokenMs, promptMs } of results) {
+    console.log(
+      `${commit}   a token ${tokenMs.lowestTenth} ms (median ${tokenMs.median})   ` +
+        `a prompt of ${numPrompt} ${promptMs.lowest} ms (median ${promptMs.median})`,
+    );
+  }
+}
+if (options.save) console.log(saveResults('checkouts', [record]));
+for (const { engine } of sides) await engine.close();
