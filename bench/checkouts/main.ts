@@ -48,7 +48,11 @@ async function open(folder: string): Promise<Side> {
     readonly Engine: { load(path: string, options: object): Promise<Engine> };
   };
   const maxModelLen = Math.max(numPrompt, numGenerated + SHORT) + 1;
-  const engine = await Engine.load(model, { numThreads: Number(options.threads), maxModelLen, enablePrefixCaching: false });
+  const engine = await Engine.load(model, {
+    numThreads: Number(options.threads),
+    maxModelLen,
+    enablePrefixCaching: false,
+  });
   const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
   return { commit: commit.trim(), engine, tokenMs: [], promptMs: [] };
 }
