@@ -2,9 +2,9 @@
  *
  *   level = round(x / scale),  scale = largest |x| of the 32 / largest level
  *
- * A block of zeros gets the scale 0 and the levels 0 (0 / 0 is NaN, and `trunc_sat` makes that 0). A NaN or an infinity
- * makes the scale NaN or infinite and through it every output of the row, as it should. */
-import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
+ * A block of zeros gets the scale 0, and what its levels are does not matter: 0 / 0 is NaN, whose bits narrow to the largest
+ * or smallest level. A NaN or an infinity makes the scale NaN and through it every output of the row, as it should. */
+import type { F32, I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
@@ -18,7 +18,10 @@ export function quantizeToI16(): FunctionBuilder {
   const fn = new FunctionBuilder('quantize_i16');
   const { x, levels, scale, code, frame } = blockQuantizer(fn, 32767);
   for (let pair = 0; pair < 4; pair++) {
-    const eight = i16x8.narrowI32x4S(toLevels(code.inverse, x, 2 * pair), toLevels(code.inverse, x, 2 * pair + 1));
+    const eight = i16x8.narrowI32x4S(
+      toLevels(fn, code.inverse, x, 2 * pair),
+      toLevels(fn, code.inverse, x, 2 * pair + 1),
+    );
     code.body.push(v128.store(levels, eight, pair * 16));
   }
   frame(levels, scale);
@@ -33,7 +36,7 @@ export function quantizeToI8(): FunctionBuilder {
   const sixteen = fn.locals('v128', 2);
   sixteen.forEach((vector, i) => {
     const eight = (first: number) =>
-      i16x8.narrowI32x4S(toLevels(code.inverse, x, first), toLevels(code.inverse, x, first + 1));
+      i16x8.narrowI32x4S(toLevels(fn, code.inverse, x, first), toLevels(fn, code.inverse, x, first + 1));
     code.body.push(vector.set(i8x16.narrowI16x8S(eight(4 * i), eight(4 * i + 2))));
     code.body.push(v128.store(levels, vector, i * 16));
   });
@@ -58,7 +61,7 @@ function blockQuantizer(fn: FunctionBuilder, maxLevel: number, more: readonly st
   const max = fn.local('f32');
   const body: Statement[] = [
     ...largestMagnitude(fn, x, BLOCK_BYTES / 16, max),
-    f32.store(param('scale'), f32.mul(max, f32.const(HALF_PRESCALE / maxLevel))),
+    f32.store(param('scale'), scaleOf(max, maxLevel)),
     inverse.set(f32x4.splat(f32.div(f32.const(maxLevel), max))),
   ];
   const frame = (...outputs: readonly Local<'i32'>[]): void => {
@@ -90,10 +93,20 @@ export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number
   ];
 }
 
-/** Vector `vector` of the values at `x` as levels. */
-export function toLevels(inverse: V128, x: Local<'i32'>, vector: number): V128 {
-  return i32x4.truncSatF32x4S(f32x4.nearest(f32x4.mul(v128.load(x, vector * 16), inverse)));
+/** The scale of a block whose largest magnitude is `max`. Infinity minus itself is NaN: what level an infinity gets would
+ * depend on the sign that a CPU gives to NaN. */
+export function scaleOf(max: Local<'f32'>, maxLevel: number): F32 {
+  return f32.add(f32.mul(max, f32.const(HALF_PRESCALE / maxLevel)), f32.sub(max, max));
 }
+
+/** Vector `vector` of the values at `x` as levels. Adding 1.5 * 2^23 rounds them to whole numbers, ties to even, and leaves
+ * those in the low bits. */
+export function toLevels(fn: FunctionBuilder, inverse: V128, x: Local<'i32'>, vector: number): V128 {
+  const rounded = f32x4.add(f32x4.mul(v128.load(x, vector * 16), inverse), fn.constant(f32x4.constant(ROUNDER)));
+  return i32x4.sub(rounded, fn.constant(f32x4.constant(ROUNDER)));
+}
+
+const ROUNDER = 1.5 * 2 ** 23;
 
 /** (x, out, recordBytes, numRecords, scale f32) -> (): one token's values, four to a record, each times `scale`. */
 export function spreadFloats(): FunctionBuilder {

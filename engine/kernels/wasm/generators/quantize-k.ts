@@ -9,8 +9,7 @@ import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32 } from '../emitter/scalar.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { HALF_PRESCALE } from './half-floats.ts';
-import { largestMagnitude, toLevels } from './pack-activations.ts';
+import { largestMagnitude, scaleOf, toLevels } from './pack-activations.ts';
 
 const BLOCK_K = 256;
 const MAX_LEVEL = 127;
@@ -33,11 +32,11 @@ export function quantizeToK(subBlockK: 16 | 32): FunctionBuilder {
     countDown(
       numBlocks,
       ...largestMagnitude(fn, x, BLOCK_K / 4, max),
-      f32.store(scale, f32.mul(max, f32.const(HALF_PRESCALE / MAX_LEVEL))),
+      f32.store(scale, scaleOf(max, MAX_LEVEL)),
       inverse.set(f32x4.splat(f32.div(f32.const(MAX_LEVEL), max))),
       ...sixteens.flatMap((sixteen, i) => {
         const eight = (first: number): V128 =>
-          i16x8.narrowI32x4S(toLevels(inverse, x, first), toLevels(inverse, x, first + 1));
+          i16x8.narrowI32x4S(toLevels(fn, inverse, x, first), toLevels(fn, inverse, x, first + 1));
         return [
           sixteen.set(i8x16.narrowI16x8S(eight(4 * i), eight(4 * i + 2))),
           v128.store(levels, sixteen, 16 * i),
