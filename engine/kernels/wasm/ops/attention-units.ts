@@ -8,10 +8,12 @@
  *   sequence 1, 1 row, 1,300 keys   ->   (section 0, kvHead 0), (section 0, kvHead 1), ... (section 1, kvHead 0), ...
  *
  * Few rows with a long past are divided by sections of it too, and by those first: a thread then reads whole pages, one
- * after the other. Reading every second 16 KiB, as a thread with half of the heads would, is half as fast.
+ * after the other. Reading every second 16 KiB, as a thread with half of the heads would, is half as fast. Sections are
+ * taken by whoever is ready (tickets.ts), all other units divided in advance.
  * Which queries meet in a unit, and on which thread, changes no bit of any. */
 import type { Part } from '../../part.ts';
 import { SECTION_KEYS } from '../generators/attention-scratch.ts';
+import { MAX_PIECES } from './tickets.ts';
 
 export interface AttentionBatch {
   readonly queryStartLoc: Int32Array;
@@ -55,16 +57,18 @@ export interface DividedSequence {
 export function dividedSequences(batch: AttentionBatch): DividedSequence[] {
   const { queryStartLoc, seqLens, numKvHeads, numSharing, maxQueries, maxStates } = batch;
   const divided: DividedSequence[] = [];
-  let firstState = 0;
+  let [firstState, numPieces] = [0, 0];
   for (let sequence = 0; sequence < seqLens.length; sequence++) {
     const queriesPerHead = (queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!) * numSharing;
     if (queriesPerHead === 0 || queriesPerHead > maxQueries) continue;
     const { firstKey, endKey } = keysOf(batch, sequence, 0, queriesPerHead);
     const numSections = endKey === firstKey ? 0 : sectionOf(endKey - 1) - sectionOf(firstKey) + 1;
     const numQueries = numKvHeads * queriesPerHead;
-    if (numSections < 2 || firstState + numSections * numQueries > maxStates) continue;
+    if (numSections < 2 || numPieces + numSections > MAX_PIECES) continue;
+    if (firstState + numSections * numQueries > maxStates) continue;
     divided.push({ sequence, numSections, numQueries, queriesPerHead, firstState });
     firstState += numSections * numQueries;
+    numPieces += numSections;
   }
   return divided;
 }
@@ -74,16 +78,16 @@ const sectionOf = (key: number): number => Math.floor(key / SECTION_KEYS);
 /** What staging a key costs, in queries that it meets. */
 const STAGING_COST = 3;
 
-/** A part's units: one run of the list of all units, so that neighbours, which read the same pages, stay on one thread.
- * Runs are of equal cost to half a unit. */
-export function unitsOfPart(batch: AttentionBatch, part: Part): AttentionUnit[] {
+/** A part's units, of sequences that are not divided: one run of the list of all units, so that neighbours, which read the
+ * same pages, stay on one thread. Runs are of equal cost to half a unit. */
+export function unitsOfPart(batch: AttentionBatch, divided: readonly DividedSequence[], part: Part): AttentionUnit[] {
   let total = 0;
-  forEachUnit(batch, (unit) => {
+  forEachUnit(batch, divided, (unit) => {
     total += costOf(unit);
   });
   const units: AttentionUnit[] = [];
   let before = 0;
-  forEachUnit(batch, (unit) => {
+  forEachUnit(batch, divided, (unit) => {
     const middle = before + costOf(unit) / 2;
     before += costOf(unit);
     if (Math.floor((middle * part.count) / total) === part.index) units.push(unit);
@@ -114,15 +118,15 @@ function costOf({ numQueries, firstKey, endKey }: AttentionUnit): number {
   return 1 + (endKey - firstKey) * (numQueries + STAGING_COST);
 }
 
-function forEachUnit(batch: AttentionBatch, visit: (unit: AttentionUnit) => void): void {
+function forEachUnit(
+  batch: AttentionBatch,
+  divided: readonly DividedSequence[],
+  visit: (unit: AttentionUnit) => void,
+): void {
   const { queryStartLoc, seqLens, numKvHeads, numSharing, maxQueries } = batch;
-  const divided = new Map(dividedSequences(batch).map((entry) => [entry.sequence, entry]));
+  const isDivided = new Set(divided.map(({ sequence }) => sequence));
   for (let sequence = 0; sequence < seqLens.length; sequence++) {
-    const entry = divided.get(sequence);
-    if (entry !== undefined) {
-      forEachSection(batch, entry, visit);
-      continue;
-    }
+    if (isDivided.has(sequence)) continue;
     const endQuery = (queryStartLoc[sequence + 1]! - queryStartLoc[sequence]!) * numSharing;
     for (let kvHead = 0; kvHead < numKvHeads; kvHead++) {
       for (let firstQuery = 0; firstQuery < endQuery; firstQuery += maxQueries) {
@@ -134,21 +138,22 @@ function forEachUnit(batch: AttentionBatch, visit: (unit: AttentionUnit) => void
   }
 }
 
-function forEachSection(
+/** The units of one section of a divided sequence: all KV heads. */
+export function unitsOfSection(
   batch: AttentionBatch,
-  { sequence, numSections, queriesPerHead, firstState }: DividedSequence,
-  visit: (unit: AttentionUnit) => void,
-): void {
+  { sequence, queriesPerHead, firstState }: DividedSequence,
+  section: number,
+): AttentionUnit[] {
+  const { numKvHeads } = batch;
   const keys = keysOf(batch, sequence, 0, queriesPerHead);
-  const unit = { sequence, firstQuery: 0, numQueries: queriesPerHead };
-  for (let i = 0; i < numSections; i++) {
-    const start = (sectionOf(keys.firstKey) + i) * SECTION_KEYS;
-    const [firstKey, endKey] = [Math.max(keys.firstKey, start), Math.min(keys.endKey, start + SECTION_KEYS)];
-    for (let kvHead = 0; kvHead < batch.numKvHeads; kvHead++) {
-      const state = firstState + (i * batch.numKvHeads + kvHead) * queriesPerHead;
-      visit({ ...unit, kvHead, firstKey, endKey, firstState: state });
-    }
-  }
+  const start = (sectionOf(keys.firstKey) + section) * SECTION_KEYS;
+  const [firstKey, endKey] = [Math.max(keys.firstKey, start), Math.min(keys.endKey, start + SECTION_KEYS)];
+  const unit = { sequence, firstQuery: 0, numQueries: queriesPerHead, firstKey, endKey };
+  return Array.from({ length: numKvHeads }, (_, kvHead) => ({
+    ...unit,
+    kvHead,
+    firstState: firstState + (section * numKvHeads + kvHead) * queriesPerHead,
+  }));
 }
 
 /** What some of the queries see, of a sequence and KV head. */

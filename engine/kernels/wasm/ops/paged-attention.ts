@@ -1,16 +1,17 @@
-/** pagedAttention over pages of any KV dtype: a part is a run of units of about equal cost, then a share of the
- * queries whose sections were divided. */
+/** pagedAttention over pages of any KV dtype: a part is a run of units of about equal cost, then sections of long pasts
+ * as long as there are any, then a share of the queries that met those. */
 import { checkPages } from '../../check-indices.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { attentionScratch } from '../generators/attention-scratch.ts';
 import { THREAD_SCRATCH_BYTES, threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { AttentionStates, maxStates } from './attention-states.ts';
-import { dividedSequences, unitRuns, unitsOfPart } from './attention-units.ts';
+import { type AttentionUnit, dividedSequences, unitRuns, unitsOfPart, unitsOfSection } from './attention-units.ts';
 import { AttentionWalk } from './attention-walk.ts';
 import { intsIn } from './index-inputs.ts';
 import { areNative } from './kv-pages.ts';
 import type { NativeOp, Share } from './native-op.ts';
+import { takePieces } from './tickets.ts';
 
 export const pagedAttention: NativeOp<'pagedAttention'> = {
   takes: ({ keyCache, valueCache }) => areNative(keyCache, valueCache),
@@ -36,13 +37,18 @@ function attend(machine: Machine, args: PagedAttentionArgs, share: Share): void 
   const divided = dividedSequences(batch);
   // Another thread may still be joining what lies in the area from an op before.
   if (divided.length > 0 && share.numJoined > 0) share.meet();
-  for (const run of unitRuns(unitsOfPart(batch, part), scratch.numQueries)) {
-    const { sequence } = run[0]!;
-    const firstRow = queryStartLoc[sequence]!;
-    const numRows = queryStartLoc[sequence + 1]! - firstRow;
-    walk.attend(run, firstRow, seqLens[sequence]! - numRows);
-  }
+  const attendTo = (units: readonly AttentionUnit[]): void => {
+    for (const run of unitRuns(units, scratch.numQueries)) {
+      const { sequence } = run[0]!;
+      const firstRow = queryStartLoc[sequence]!;
+      const numRows = queryStartLoc[sequence + 1]! - firstRow;
+      walk.attend(run, firstRow, seqLens[sequence]! - numRows);
+    }
+  };
+  attendTo(unitsOfPart(batch, divided, part));
   if (divided.length === 0) return;
+  const sections = divided.flatMap((entry) => Array.from({ length: entry.numSections }, (_, i) => [entry, i] as const));
+  takePieces(machine, share, sections.length, (piece) => attendTo(unitsOfSection(batch, ...sections[piece]!)));
   share.meet();
   states.finishDivided(divided, queryStartLoc, part);
 }

@@ -1,0 +1,35 @@
+/** Pieces of work that whoever is ready takes. On a machine with other work to do, threads are never equally fast; so they
+ * finish together. Which thread does a piece must not change what comes of it.
+ *
+ * The next piece is 12 bits of a word in shared memory. Above them is the generation of the gate (kernels/part.ts), which is
+ * the same for all threads while they take the same pieces and differs from that of any before. Nobody has to reset the
+ * word, not even after a thread died in the middle. Ops between two meetings have a word each. */
+import { TICKETS_ADDRESS } from '../linear-memory.ts';
+import type { Machine } from '../machine.ts';
+import type { Share } from './native-op.ts';
+
+const PIECE_BITS = 12;
+
+/** Pieces that an op may have. Each thread takes one ticket more, to learn that there are none left. */
+export const MAX_PIECES = 3072;
+
+/** Calls `visit` for pieces that, over all threads, are each of 0 to `count` - 1 once. All threads must ask for the same. */
+export function takePieces({ memory }: Machine, share: Share, count: number, visit: (piece: number) => void): void {
+  if (share.part.count === 1) {
+    for (let piece = 0; piece < count; piece++) visit(piece);
+    return;
+  }
+  for (let piece = takeTicket(memory.ints, share); piece < count; piece = takeTicket(memory.ints, share)) visit(piece);
+}
+
+function takeTicket(words: Int32Array, { generation, numJoined }: Share): number {
+  const first = generation << PIECE_BITS;
+  const place = TICKETS_ADDRESS / 4 + numJoined;
+  for (let word = Atomics.load(words, place); ; ) {
+    const isOurs = word >> PIECE_BITS === first >> PIECE_BITS;
+    const next = isOurs ? word + 1 : first + 1;
+    const seen = Atomics.compareExchange(words, place, word, next);
+    if (seen === word) return (next - 1) & ((1 << PIECE_BITS) - 1);
+    word = seen;
+  }
+}
