@@ -22,14 +22,15 @@ const folder = useTemporaryFolder();
 const backends = await cpuBackends();
 const shareOfRuns = (share: number): number => Math.round(fc.readConfigureGlobal().numRuns! * share);
 
-/** Four that outgrow the pool together, one of which is given up, and a fifth that begins as they do. */
+/** Four that outgrow the pool together, one of which is given up, and a fifth that begins as they do. They go on after the
+ * end of text: whether a random model ends early is nobody's choice. */
 const CROWD: ScenarioRequest[] = [0, 1, 2, 3, 4].map((index) => ({
   kind: 'generate',
   prompt: [5, 6, 7, 8, 9, 10, 11, 12, 13, 14 + index],
   maxTokens: 32,
   n: 1,
   temperature: 0,
-  sampling: {},
+  sampling: { ignore_eos: true },
   seed: index,
   stop: undefined,
   priority: 0,
@@ -127,10 +128,6 @@ describe('every request gets, bit for bit, what it gets alone', () => {
       }),
       { numRuns: shareOfRuns(0.15), endOnFailure: true, examples: [[CROWD]] },
     );
-    // On a busy machine requests may arrive so late that none is in another's way.
-    for (let i = 0; i < 20 && harness.engine.stats().numPreemptions === 0; i++) {
-      await expectAsAlone(alone, CROWD, await runScenario(harness, CROWD));
-    }
     tally.add(harness);
     tally.check();
     expect(await harness.close()).toBeUndefined();
