@@ -50,24 +50,3 @@ export function record(machines: readonly Machine[], thread: PartThread, program
   meetAll();
   return tape;
 }
-
-/** More than there are sizes of steps in a while; beyond, all are recorded anew. */
-const MAX_TAPES = 32;
-
-/** The tapes of each program by the size of the step. */
-export class PartTapes {
-  readonly #tapes = new WeakMap<object, Map<string, PartTape>>();
-
-  find(program: object, size: string): PartTape | undefined {
-    return this.#tapes.get(program)?.get(size);
-  }
-
-  put(program: object, size: string, tape: PartTape): void {
-    let ofProgram = this.#tapes.get(program);
-    if (ofProgram === undefined || ofProgram.size >= MAX_TAPES) {
-      ofProgram = new Map();
-      this.#tapes.set(program, ofProgram);
-    }
-    ofProgram.set(size, tape);
-  }
-}

@@ -3,12 +3,13 @@ import { InvalidArgumentError } from '../../errors.ts';
 import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { PartOfThreads } from '../part.ts';
+import { TapeShelf } from '../tape-shelf.ts';
 import { MAX_THREADS } from './linear-memory.ts';
 import { type Machine, newMachine } from './machine.ts';
 import { holderOf } from './mirrors.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
-import { PartTapes, play, record } from './part-tape.ts';
+import { type PartTape, play, record } from './part-tape.ts';
 import { PartThread } from './part-thread.ts';
 import { addressOf, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmMemory, WasmModule } from './web-assembly.ts';
@@ -41,7 +42,7 @@ export function viewOf(machines: readonly Machine[], tensor: Tensor): Float32Arr
 /** Runs ops as one of several threads. See `WorkerBackend.repeat`. */
 export class WasmParts {
   readonly #machines: readonly Machine[];
-  readonly #tapes = new PartTapes();
+  readonly #tapes = new TapeShelf<PartTape>();
 
   constructor(machines: readonly Machine[]) {
     this.#machines = machines;

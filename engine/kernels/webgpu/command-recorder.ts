@@ -9,12 +9,13 @@
  *
  * The queue keeps order: a later write to the uniform buffer cannot overtake the commands that still read it. */
 import { UnsupportedError } from '../../errors.ts';
+import { TapeShelf } from '../tape-shelf.ts';
 import { BUFFER_USAGE } from './buffer-usage.ts';
 import type { GpuDevice } from './gpu-device.ts';
 import type { GpuDispatch, GpuKernel, GpuSlice } from './gpu-kernel.ts';
 import { type CompiledKernel, PipelineCache } from './pipeline-cache.ts';
 import { StagingBuffers } from './staging-buffers.ts';
-import { type Finding, StepTape, type TapedDispatch, TapeShelf } from './step-tape.ts';
+import { type Finding, StepTape, type TapedDispatch } from './step-tape.ts';
 import { type WaitTime, WaitTimes } from './wait-time.ts';
 
 /** Room for the params of some thousand dispatches; a longer recording is submitted in pieces. */
@@ -49,7 +50,7 @@ export class CommandRecorder {
   #current: CompiledKernel | undefined;
   /** Where the params of a dispatch begin, as the pass takes it. */
   readonly #offset = [0];
-  readonly #tapes = new TapeShelf();
+  readonly #tapes = new TapeShelf<StepTape>();
   /** What is being recorded to be played again. */
   #tape: StepTape | undefined;
   readonly #waitTimes = new WaitTimes();

@@ -43,28 +43,3 @@ export class StepTape {
 function areEqual(some: Finding, others: Finding): boolean {
   return some.length === others.length && some.every((number, i) => number === others[i]);
 }
-
-/** More than there are sizes of steps in a while; beyond, all are recorded anew. */
-const MAX_TAPES = 32;
-
-/** The tapes of each program by the size of the step. */
-export class TapeShelf {
-  #tapes = new WeakMap<object, Map<string, StepTape>>();
-
-  find(program: object, size: string): StepTape | undefined {
-    return this.#tapes.get(program)?.get(size);
-  }
-
-  put(program: object, size: string, tape: StepTape): void {
-    let ofProgram = this.#tapes.get(program);
-    if (ofProgram === undefined || ofProgram.size >= MAX_TAPES) {
-      ofProgram = new Map();
-      this.#tapes.set(program, ofProgram);
-    }
-    ofProgram.set(size, tape);
-  }
-
-  clear(): void {
-    this.#tapes = new WeakMap();
-  }
-}
