@@ -10,13 +10,7 @@ import { Tensor } from '../../tensor/tensor.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { nativeOp } from './ops/index.ts';
 import type { WasmBuffer } from './wasm-buffer.ts';
-
-/** Arguments that an op writes to; the rest is read only. */
-const WRITTEN: { readonly [Name in OpName]?: readonly string[] } = {
-  rope: ['x'],
-  writeKv: ['keyCache', 'valueCache'],
-  copyBlocks: ['keyCache', 'valueCache'],
-};
+import { writtenArgs } from './written-args.ts';
 
 /** Bytes that an op uses, all of one tensor's. */
 interface Use {
@@ -72,7 +66,7 @@ export class Meetings {
 
   #usesOf<Name extends OpName>(op: Name, args: OpArgs[Name]): Uses {
     const native = this.#hasOneMemory ? nativeOp(op, args) : undefined;
-    const written = WRITTEN[op] ?? ['out'];
+    const written = writtenArgs(op);
     const [reads, writes]: [Use[], Use[]] = [[], []];
     for (const [name, value] of Object.entries(args)) {
       if (!(value instanceof Tensor)) continue;

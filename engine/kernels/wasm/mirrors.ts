@@ -26,12 +26,10 @@ import type { Machine } from './machine.ts';
 import { prepareOp } from './ops/index.ts';
 import type { PreparedOp, Share } from './ops/native-op.ts';
 import { MIRRORED, type WasmBuffer } from './wasm-buffer.ts';
+import { writtenArgs } from './written-args.ts';
 
 /** Before each mirrored buffer, so that buffers keep their alignment. */
 export const MIRROR_HEADER_BYTES = ALIGNMENT;
-
-/** Where results go, of ops that have no `out`. KV pages are never mirrored. */
-const WRITTEN: { readonly [Name in OpName]?: string } = { rope: 'x' };
 
 /** An op that runs in the memory of its tensors, wherever the contents of its scratch tensors are by then. */
 export function prepareInPlace<Name extends OpName>(
@@ -44,12 +42,15 @@ export function prepareInPlace<Name extends OpName>(
     (entry): entry is [string, Tensor<WasmBuffer>] => entry[1] instanceof Tensor,
   );
   const inputs = tensors.filter(([name]) => name !== 'out').map(([, tensor]) => tensor);
-  const written = tensors.find(([name]) => name === (WRITTEN[op] ?? 'out'))?.[1];
+  // KV pages are never mirrored.
+  const written = tensors
+    .filter(([name, { buffer }]) => writtenArgs(op).includes(name) && buffer.memory === MIRRORED)
+    .map(([, tensor]) => tensor.buffer);
   return (share) => {
     const home = homeOf(machines, op, inputs);
     bring(machines, home, inputs, share);
     prepareOp(machines[home]!, op, args)(share);
-    if (written?.buffer.memory === MIRRORED) setHolder(machines, written.buffer, home);
+    for (const buffer of written) setHolder(machines, buffer, home);
   };
 }
 
