@@ -17,4 +17,7 @@ export function joined(join: number, earlier: number, product: number): number {
   return earlier + product;
 }
 
+/** The last parameters of every matmul kernel: what a product is added to, and what it joins. */
+export const FINISH_PARAMETERS = { bias: 'f32', hasBias: 'integer', earlier: 'f32', join: 'integer' } as const;
+
 export const JOIN_HELPERS: readonly KernelHelper[] = [joined];

@@ -1,6 +1,6 @@
 /** The linear layer over weights that are plain floats: each thread computes one output feature of one token. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
-import { JOIN_HELPERS, joined } from './join.ts';
+import { FINISH_PARAMETERS, JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). A float is a float to the kernel, whether the weight is stored as f32, f16 or bf16. */
 function matmulFloat(
@@ -41,10 +41,7 @@ function sourceFor(weight: 'f32' | 'f16' | 'bf16'): KernelSource {
       x: 'f32',
       weight,
       numIn: 'integer',
-      bias: 'f32',
-      hasBias: 'integer',
-      earlier: 'f32',
-      join: 'integer',
+      ...FINISH_PARAMETERS,
     },
     helpers: JOIN_HELPERS,
     result: 'element',

@@ -5,7 +5,7 @@
  *
  * Both views are of the same memory: `levels` reads its bytes, `scales` its halves. Layout: ggml `block_q4_0`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
-import { JOIN_HELPERS, joined } from './join.ts';
+import { FINISH_PARAMETERS, JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). A quant block shares its scale, so that is multiplied in once per block. */
 function matmulQ4_0(
@@ -47,10 +47,7 @@ export const MATMUL_Q4_0: KernelSource = {
     levels: 'u8',
     scales: 'f16',
     numBlocks: 'integer',
-    bias: 'f32',
-    hasBias: 'integer',
-    earlier: 'f32',
-    join: 'integer',
+    ...FINISH_PARAMETERS,
   },
   helpers: JOIN_HELPERS,
   result: 'element',

@@ -10,7 +10,7 @@
  *                                                   high 2 bits on top of s[sub - 4] and s[sub]
  * Layout: ggml `block_q4_K`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
-import { JOIN_HELPERS, joined } from './join.ts';
+import { FINISH_PARAMETERS, JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). */
 function matmulQ4_K(
@@ -65,10 +65,7 @@ export const MATMUL_Q4_K: KernelSource = {
     bytes: 'u8',
     factors: 'f16',
     numBlocks: 'integer',
-    bias: 'f32',
-    hasBias: 'integer',
-    earlier: 'f32',
-    join: 'integer',
+    ...FINISH_PARAMETERS,
   },
   helpers: JOIN_HELPERS,
   result: 'element',

@@ -8,7 +8,7 @@
  *     high   byte 32 h + 16 (s & 1) + l of the high,    bits 2 q and 2 q + 1
  * Layout: ggml `block_q6_K`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
-import { JOIN_HELPERS, joined } from './join.ts';
+import { FINISH_PARAMETERS, JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). `scales` and `bytes` are the same bytes, with and without sign. */
 function matmulQ6_K(
@@ -60,10 +60,7 @@ export const MATMUL_Q6_K: KernelSource = {
     scales: 'i8',
     factors: 'f16',
     numBlocks: 'integer',
-    bias: 'f32',
-    hasBias: 'integer',
-    earlier: 'f32',
-    join: 'integer',
+    ...FINISH_PARAMETERS,
   },
   helpers: JOIN_HELPERS,
   result: 'element',

@@ -5,7 +5,7 @@
  *
  * Layout: ggml `block_q8_0`. */
 import type { KernelSource, KernelThread, Matrix, Vector } from '../kernel-source.ts';
-import { JOIN_HELPERS, joined } from './join.ts';
+import { FINISH_PARAMETERS, JOIN_HELPERS, joined } from './join.ts';
 
 /** Threads (feature n, token t). */
 function matmulQ8_0(
@@ -45,10 +45,7 @@ export const MATMUL_Q8_0: KernelSource = {
     levels: 'i8',
     scales: 'f16',
     numBlocks: 'integer',
-    bias: 'f32',
-    hasBias: 'integer',
-    earlier: 'f32',
-    join: 'integer',
+    ...FINISH_PARAMETERS,
   },
   helpers: JOIN_HELPERS,
   result: 'element',
