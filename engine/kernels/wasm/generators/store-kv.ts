@@ -126,16 +126,31 @@ function storeEightHalves(
 
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the lane's places in the strip's first block. */
 export function storeLaneQ8(): FunctionBuilder {
-  const fn = new FunctionBuilder('store_lane_q8_0');
+  return storeInStrip('store_lane_q8_0', (levels, xs) =>
+    xs.flatMap((x, i) =>
+      [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), (4 * i + lane) * STRIP)),
+    ),
+  );
+}
+
+/** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the key's places in the strip's first block. */
+export function storeValueQ8(): FunctionBuilder {
+  return storeInStrip('store_value_q8_0', (levels, xs) => [
+    v128.store(levels, sixteenBytes(xs, 0)),
+    v128.store(levels, sixteenBytes(xs, 4), STRIP * STRIP),
+  ]);
+}
+
+/** @param storeLevels  of one block, whose levels are `xs` */
+function storeInStrip(name: string, storeLevels: (levels: I32, xs: readonly V[]) => Statement[]): FunctionBuilder {
+  const fn = new FunctionBuilder(name);
   const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, scale);
   fn.emit(
     countDown(
       numBlocks,
       ...quantize,
-      ...xs.flatMap((x, i) =>
-        [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), (4 * i + lane) * STRIP)),
-      ),
+      ...storeLevels(levels, xs),
       advance(source, 128),
       advance(scale, Q8_STRIP.bytes),
       advance(levels, Q8_STRIP.bytes),
@@ -157,25 +172,6 @@ export function storeRowQ8(): FunctionBuilder {
       v128.store(target, sixteenBytes(xs, 4), 18),
       advance(source, 128),
       advance(target, 34),
-    ),
-  );
-  return fn;
-}
-
-/** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the key's places in the strip's first block. */
-export function storeValueQ8(): FunctionBuilder {
-  const fn = new FunctionBuilder('store_value_q8_0');
-  const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
-  const { quantize, xs } = blockQuantizer(fn, source, scale);
-  fn.emit(
-    countDown(
-      numBlocks,
-      ...quantize,
-      v128.store(levels, sixteenBytes(xs, 0)),
-      v128.store(levels, sixteenBytes(xs, 4), STRIP * STRIP),
-      advance(source, 128),
-      advance(scale, Q8_STRIP.bytes),
-      advance(levels, Q8_STRIP.bytes),
     ),
   );
   return fn;
