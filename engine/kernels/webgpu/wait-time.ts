@@ -1,7 +1,6 @@
-/** How long a step is left alone before anybody asks whether it is done. While a result is waited for, Dawn asks the driver
- * once per turn of the event loop, some 100 times a millisecond, and each time leaves 2 KB of garbage: the thread is busy, and
- * stops for tens of milliseconds whenever that is collected. But a step of as many dispatches and workgroups as an earlier
- * one takes about as long, so most of it can be slept through.
+/** How long a step is left alone before anybody asks whether it is done. However patiently Dawn asks (polling.ts), the
+ * first 20 ms of a wait are turns of the event loop, and the thread is busy. But a step of as many dispatches and workgroups as
+ * an earlier one takes about as long, so most of it can be slept through.
  *
  *   GPU     |=============== step ===============|
  *   host    | submit | sleep ................| ask, ask, ask | result */
