@@ -6,7 +6,7 @@ export function wholeNumber(min: number, max = Number.MAX_SAFE_INTEGER): (text: 
   return (text) => {
     const value = Number(text);
     if (!/^[+-]?\d+$/.test(text) || !Number.isSafeInteger(value) || value < min || value > max) {
-      const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
+      const range = max === Number.MAX_SAFE_INTEGER && !(value > max) ? `from ${min}` : `from ${min} to ${max}`;
       throw new CommanderArgumentError(`Expected a whole number ${range}.`);
     }
     return value;

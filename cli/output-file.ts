@@ -4,10 +4,16 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { InvalidArgumentError } from '../engine/errors.ts';
 import { writeFailure } from '../engine/util/write-failure.ts';
 
+/** Where `-` stands for stdin, it must not quietly make a file of that name. @throws InvalidArgumentError */
+export function checkOutputName(argument: string, path: string): void {
+  if (path === '') throw new InvalidArgumentError(argument, 'give the name of a file');
+  if (path === '-') throw new InvalidArgumentError(argument, 'stdout is not for this; give the name of a file');
+}
+
 /** Nothing is overwritten by accident. A device or a pipe is not a file to lose.
  * @throws InvalidArgumentError */
 export function checkOutput(path: string, options: { readonly force: boolean }): void {
-  if (path === '') throw new InvalidArgumentError('output', 'give the name of a file');
+  checkOutputName('output', path);
   if (!existsSync(path)) return;
   if (!statSync(path).isFile()) throw new InvalidArgumentError('output', `${path} is not a file`);
   if (!options.force) throw new InvalidArgumentError('output', `${path} exists; --force overwrites it`);

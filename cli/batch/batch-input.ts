@@ -6,13 +6,12 @@
  * Owns what a line may say and how a line is known again in a later run. A line that cannot be a request is not thrown but
  * handed on as an error, since the lines around it are none the worse. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { addAbortSignal } from 'node:stream';
 import type { ChatMessage } from '../../engine/chat/index.ts';
 import type { Prompt } from '../../engine/engine.ts';
-import { FileAccessError, FormatError, InvalidArgumentError, QuernError } from '../../engine/errors.ts';
+import { FormatError, InvalidArgumentError, QuernError } from '../../engine/errors.ts';
 import type { GenerateOptions } from '../../engine/requests/generate-options.ts';
 import { byteLines } from '../byte-lines.ts';
+import { readInput } from '../input.ts';
 
 /** No prompt that fits into a context is this long. */
 const MAX_LINE_BYTES = 2 ** 26;
@@ -45,20 +44,6 @@ export interface BatchSource {
   readonly path: string;
   /** Whatever besides a line decides its answer; goes into its hash. */
   readonly settings: string;
-}
-
-/** Bytes of a file, or of stdin for `-`. Ends early when `signal` fires, even if it waits for someone to type.
- * @throws FileAccessError, while it is read */
-export async function* readInput(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  try {
-    yield* addAbortSignal(signal, path === '-' ? process.stdin : createReadStream(path));
-  } catch (error) {
-    if (signal.aborted) return;
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new FileAccessError(path, code === 'ENOENT' ? 'no such file' : `cannot be read: ${message}`, {
-      cause: error,
-    });
-  }
 }
 
 /** The requests of an input, in order. Blank lines are none. Ends early when `signal` fires.

@@ -1,5 +1,6 @@
 /** A chat with a script: each line of stdin is a message, taken as it is, and each answer goes to stdout. */
 import { AbortError } from '../../engine/errors.ts';
+import { readInput } from '../input.ts';
 import { textLines } from '../stdin.ts';
 import { note, print, printJson, showText } from '../terminal.ts';
 import { answerNote } from './answer-notes.ts';
@@ -14,7 +15,7 @@ export interface PipedChatOptions {
 /** Blank lines are passed over.
  * @throws what answering throws: a script must not go on with half a conversation; FormatError for a line that is no text */
 export async function pipedChat(session: ChatSession, { json, signal }: PipedChatOptions): Promise<void> {
-  for await (const line of textLines(process.stdin)) {
+  for await (const line of textLines(readInput('-', signal))) {
     if (line.trim() === '') continue;
     const answer = await session.ask(line, json ? { signal } : { signal, onText: showText });
     if (json) await printJson(summary(answer));

@@ -11,15 +11,16 @@ import { ResultFile } from '../batch/result-file.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { loadEngine } from '../load-engine.ts';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../model-options.ts';
 import { wholeNumber } from '../option-parsers.ts';
+import { checkOutputName } from '../output-file.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { note, printJson } from '../terminal.ts';
 
 /** Most choices that one line may ask for. */
 const MAX_CHOICES = 128;
 
-interface BatchOptions extends ModelOptions, SamplingFlags {
+interface BatchOptions extends EngineFlags, SamplingFlags {
   readonly out: string;
   readonly maxNumSeqs: number;
   readonly inOrder?: true;
@@ -36,7 +37,7 @@ export function addBatchCommand(program: Command): void {
     .description('answer the prompts of a JSONL file, all in one continuous batch')
     .argument('<in>', 'JSONL file, or - for stdin: {"prompt": "..."} or {"messages": [...]} in each line')
     .requiredOption('--out <file>', 'JSONL file to append answers to; run again with the same file to go on');
-  addSamplingFlags(addModelOptions(command))
+  addSamplingFlags(addEngineOptions(command))
     .option('--max-num-seqs <n>', 'requests that run at the same time', wholeNumber(1, 4096), 64)
     .option('--in-order', 'when all is done, put the answers into the order of the input')
     .option('--include-prompt', 'repeat the prompt, or the messages, in each answer')
@@ -59,6 +60,7 @@ export function addBatchCommand(program: Command): void {
 type IsDefault = (flag: string) => boolean;
 
 async function batch(input: string, options: BatchOptions, isDefault: IsDefault): Promise<void> {
+  checkOutputName('--out', options.out);
   const signal = interruptSignal();
   const source = { path: input, settings: settingsOf(options, isDefault) };
   checkNotSameFile(input, options.out);
@@ -132,9 +134,10 @@ function engineOptions(options: BatchOptions, signal: AbortSignal): EngineOption
 /** Everything on the command line that decides answers. Part of each line's hash, so that a later run with other options
  * does not pass for the same. */
 function settingsOf(options: BatchOptions, isDefault: IsDefault): string {
-  const { model, kvDtype, contextLength = null, parseSpecial = false } = options;
+  const { model, tokenizer, kvDtype, contextLength = null, parseSpecial = false } = options;
   const sampling = toSamplingOptions(options, isDefault);
-  return JSON.stringify({ model: basename(model), kvDtype, contextLength, parseSpecial, ...sampling });
+  const names = { model: basename(model), ...(tokenizer === undefined ? {} : { tokenizer: basename(tokenizer) }) };
+  return JSON.stringify({ ...names, kvDtype, contextLength, parseSpecial, ...sampling });
 }
 
 function optionsOf(

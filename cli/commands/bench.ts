@@ -10,12 +10,12 @@ import { bytesPerStep, deviceFacts } from '../bench/memory-traffic.ts';
 import { runTests } from '../bench/run-tests.ts';
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../model-options.ts';
 import { wholeNumber, wholeNumberList } from '../option-parsers.ts';
 import { printJson, printLine } from '../terminal.ts';
 import { withProgress } from '../write-progress.ts';
 
-interface BenchOptions extends ModelOptions {
+interface BenchOptions extends EngineFlags {
   readonly prompt?: number;
   readonly generate?: number;
   readonly batch: readonly number[];
@@ -36,7 +36,7 @@ export function addBenchCommand(program: Command): void {
   const command = program
     .command('bench')
     .description('tokens per second of prompt processing (pp) and text generation (tg)');
-  addModelOptions(command)
+  addEngineOptions(command)
     .option('-p, --prompt <n>', 'tokens to process, 0 for no such test (default: 512, or the context)', wholeNumber(0))
     .option('-n, --generate <n>', 'tokens to generate, 0 for no such test (default: 128)', wholeNumber(0))
     .addOption(
@@ -117,7 +117,7 @@ async function printTable(facts: BenchFacts, results: AsyncIterable<BenchResult>
   await printLine(benchLines(facts, all).join('\n'));
 }
 
-function maxContextOf({ contextLength }: ModelOptions, config: ModelConfig): number {
+function maxContextOf({ contextLength }: EngineFlags, config: ModelConfig): number {
   if (contextLength === undefined || contextLength <= config.contextLength)
     return contextLength ?? config.contextLength;
   throw new InvalidArgumentError(

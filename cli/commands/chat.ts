@@ -1,19 +1,19 @@
 /** `quern chat`: a conversation with a model, by a person or by a script. */
-import { readFile } from 'node:fs/promises';
 import { type Command, InvalidArgumentError as CommanderArgumentError } from 'commander';
 import type { Engine } from '../../engine/engine.ts';
-import { FileAccessError, InvalidArgumentError } from '../../engine/errors.ts';
+import { InvalidArgumentError } from '../../engine/errors.ts';
 import { ChatSession } from '../chat/chat-session.ts';
 import { interactiveChat } from '../chat/interactive-chat.ts';
 import { pipedChat } from '../chat/piped-chat.ts';
 import { EXIT } from '../exit-codes.ts';
+import { readTextFile } from '../input.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { loadEngine } from '../load-engine.ts';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { note } from '../terminal.ts';
 
-interface ChatOptions extends ModelOptions, SamplingFlags {
+interface ChatOptions extends EngineFlags, SamplingFlags {
   readonly system?: string;
   readonly chatTemplate?: string;
   readonly templateVariable?: Readonly<Record<string, unknown>>;
@@ -26,7 +26,7 @@ export function addChatCommand(program: Command): void {
   const command = program
     .command('chat')
     .description('talk with a model: at a terminal, or a line of stdin per message');
-  addSamplingFlags(addModelOptions(command))
+  addSamplingFlags(addEngineOptions(command))
     .option('--system <text>', 'system message: how the model is to behave')
     .option('--chat-template <file>', "Jinja template to use in place of the model's own")
     .option('--template-variable <name=json>', 'a further name for the template (repeatable)', templateVariable)
@@ -50,7 +50,7 @@ async function chat(options: ChatOptions, isDefault: (flag: string) => boolean):
   }
   const signal = interruptSignal();
   const sampling = toSamplingOptions(options, isDefault);
-  const chatTemplate = options.chatTemplate === undefined ? undefined : await readTemplate(options.chatTemplate);
+  const chatTemplate = options.chatTemplate === undefined ? undefined : await readTextFile(options.chatTemplate);
   await using engine = await loadEngine(options.model, {
     ...toEngineOptions(options),
     // One conversation at a time needs little memory for its neighbours.
@@ -76,14 +76,6 @@ function introduce(session: ChatSession, { maxModelLen }: Engine): void {
     );
   }
   if (process.stdin.isTTY) note(`Context of ${maxModelLen} tokens. /help lists the commands, Ctrl-D leaves.`);
-}
-
-async function readTemplate(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new FileAccessError(file, (error as Error).message, { cause: error });
-  }
 }
 
 /** `name=json`, gathered. A value that is no JSON is a text. */

@@ -1,4 +1,5 @@
 /** `quern logits`: token ids in; greedy ids, and the raw logits of every row, out. For comparing with other engines. */
+import { setImmediate } from 'node:timers/promises';
 import { type Command, Option } from 'commander';
 import { resolveMaxModelLen } from '../../engine/engine-options.ts';
 import { AbortError, ContextLengthError, InvalidArgumentError } from '../../engine/errors.ts';
@@ -8,7 +9,7 @@ import { scoreTokens } from '../../engine/runner/single-sequence.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { addModelOptions, type ModelOptions } from '../model-options.ts';
 import { tokenIdList, wholeNumber } from '../option-parsers.ts';
-import { RawFile } from '../output-file.ts';
+import { checkOutputName, RawFile } from '../output-file.ts';
 import { printJson, printLine } from '../terminal.ts';
 
 interface LogitsOptions extends ModelOptions {
@@ -31,6 +32,7 @@ export function addLogitsCommand(program: Command): void {
 }
 
 async function logits(options: LogitsOptions): Promise<void> {
+  if (options.out !== undefined) checkOutputName('--out', options.out);
   const signal = interruptSignal();
   const backend = await createBackend(options.backend);
   try {
@@ -54,6 +56,8 @@ async function logits(options: LogitsOptions): Promise<void> {
     let numRows = 0;
     try {
       for await (const { rows, next } of scoreTokens(model, options)) {
+        // Steps on this thread follow one another without a turn of the event loop, in which Ctrl-C would arrive.
+        await setImmediate();
         if (signal.aborted) throw new AbortError(signal.reason);
         await file?.append(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength));
         numRows += rows.length / vocabSize;

@@ -6,7 +6,7 @@ import { AbortError, FormatError, InvalidArgumentError } from '../../engine/erro
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { loadEngine } from '../load-engine.ts';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../model-options.ts';
 import { wholeNumber } from '../option-parsers.ts';
 import type { PerplexitySummary, RunningPerplexity } from '../perplexity/running-perplexity.ts';
 import { scoreWindows } from '../perplexity/score-windows.ts';
@@ -19,10 +19,10 @@ import { note, printJson, printLine } from '../terminal.ts';
 const MAX_IN_FLIGHT = 4;
 const DEFAULT_WINDOW = 512;
 
-interface PerplexityOptions extends ModelOptions {
+interface PerplexityOptions extends EngineFlags {
   readonly window?: number;
   readonly stride?: number;
-  readonly maxWindows: number;
+  readonly maxWindows?: number;
   readonly bosEachWindow?: true;
   readonly parseSpecial?: true;
   readonly json?: true;
@@ -33,14 +33,14 @@ export function addPerplexityCommand(program: Command): void {
     .command('perplexity')
     .description('how well a model predicts a text: e to the mean negative log-likelihood per token')
     .argument('<file>', 'UTF-8 text; - reads it from stdin');
-  addModelOptions(command)
+  addEngineOptions(command)
     .option(
       '--window <n>',
       'tokens scored at a time, up to the context and one more (default: 512, or the context)',
       wholeNumber(2),
     )
     .option('--stride <n>', 'from one window to the next, in tokens (default: window - 1)', wholeNumber(1))
-    .option('--max-windows <n>', 'stop after so many windows', wholeNumber(1), Number.POSITIVE_INFINITY)
+    .option('--max-windows <n>', 'stop after so many windows (default: at the end of the text)', wholeNumber(1))
     .option('--bos-each-window', 'start each window with BOS in place of its first token, not only the first window')
     .option('--parse-special', 'read special tokens such as <|endoftext|> in the text as tokens')
     .option('--json', 'print one JSON object')
@@ -70,7 +70,7 @@ async function perplexity(path: string, options: PerplexityOptions): Promise<voi
     const { sums, numWindows } = await scoreWindows({
       engine,
       windows: tokenWindows(tokensOf(engine, path, options, signal), windowOptions),
-      maxWindows: options.maxWindows,
+      maxWindows: options.maxWindows ?? Number.POSITIVE_INFINITY,
       maxInFlight: MAX_IN_FLIGHT,
       signal,
       onWindow: progress.show,

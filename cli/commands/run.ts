@@ -4,12 +4,12 @@ import type { GenerationResult } from '../../engine/requests/generation-stream.t
 import { EXIT } from '../exit-codes.ts';
 import { interruptSignal } from '../interrupt.ts';
 import { loadEngine } from '../load-engine.ts';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../model-options.ts';
 import { addSamplingFlags, type SamplingFlags, toSamplingOptions } from '../sampling-flags.ts';
 import { readStdin } from '../stdin.ts';
 import { note, print, printJson, showText } from '../terminal.ts';
 
-interface RunOptions extends ModelOptions, SamplingFlags {
+interface RunOptions extends EngineFlags, SamplingFlags {
   readonly echo: boolean;
   readonly parseSpecial?: true;
   readonly quiet?: true;
@@ -21,7 +21,7 @@ export function addRunCommand(program: Command): void {
     .command('run')
     .description('continue a prompt and stream the text')
     .argument('[prompt]', 'text to continue; - reads it from stdin', '');
-  addSamplingFlags(addModelOptions(command))
+  addSamplingFlags(addEngineOptions(command))
     .option('--no-echo', 'print only what is generated, not the prompt before it')
     .option('--parse-special', 'read special tokens such as <|im_end|> in the prompt as tokens')
     .option('-q, --quiet', 'no line about speed on stderr')

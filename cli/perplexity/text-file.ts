@@ -1,6 +1,6 @@
 /** The text of a file of any size, piece by piece. */
 import { FormatError } from '../../engine/errors.ts';
-import { readInput } from '../batch/batch-input.ts';
+import { readInput } from '../input.ts';
 
 /** Characters are never cut apart; a byte order mark at the start is no text.
  * @param path  a file, or `-` for stdin

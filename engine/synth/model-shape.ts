@@ -116,6 +116,8 @@ export function resolveShape(name: string, overrides: ShapeOverrides = {}): Mode
   const widthChanged = overrides.hiddenSize !== undefined || overrides.numHeads !== undefined;
   const headDim = overrides.headDim ?? (widthChanged ? shape.hiddenSize / shape.numHeads : shape.headDim);
   const resolved = { ...shape, headDim };
+  if (headDim % 2 === 1)
+    throw new InvalidArgumentError('headDim', `${headDim} is odd, and positions turn pairs of dimensions`);
   const found = findConfigProblem(shapeConfig(resolved));
   if (found !== undefined) throw new InvalidArgumentError(found.field, found.problem);
   checkVocabSize(resolved);

@@ -89,7 +89,7 @@ describe('quern chat in a pipe', () => {
       runCli([...GREEDY, '--chat-template', strict], { stdin: 'Hello' }),
     ]);
     expect([missing.code, unreadable.code, refused.code]).toEqual([3, 3, 2]);
-    expect(missing.stderr).toMatch(/nowhere\.jinja/);
+    expect(missing.stderr).toMatch(/nowhere\.jinja: no such file\n/);
     expect(unreadable.stderr).toMatch(/chat template is not supported: it cannot be parsed/);
     expect(refused.stderr).toMatch(/messages: the model's chat template refuses them: Not today\./);
     const usage = await runCli([...GREEDY, '--template-variable', '1x=2'], { stdin: '' });
@@ -101,6 +101,16 @@ describe('quern chat in a pipe', () => {
     const { code, stderr } = await runCli(args, { stdin: 'Hello', onFirstOutput: (child) => child.kill('SIGINT') });
     expect(code).toBe(130);
     expect(stderr).toBe('quern: the request was aborted\n');
+  });
+
+  it('ends at Ctrl-C while it waits for the next line', async () => {
+    const { code, stdout } = await runCli([...GREEDY, '--json'], {
+      stdin: 'Hello\n',
+      keepsStdinOpen: true,
+      onFirstOutput: (child) => child.kill('SIGINT'),
+    });
+    expect(jsonAnswers(stdout)).toHaveLength(1);
+    expect(code).toBe(130);
   });
 });
 

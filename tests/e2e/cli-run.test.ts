@@ -7,6 +7,7 @@ import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { fixturePath, hasFixtures, readJson, skipNote } from '../helpers/fixtures.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { useTemporaryFolder } from '../helpers/temporary-folder.ts';
+import { TINY, writeTinyModel } from '../helpers/tiny-models.ts';
 
 const folder = useTemporaryFolder();
 const DRAFT = bundledModelPath('draft');
@@ -223,6 +224,10 @@ describe('what is wrong is said in one line, with an exit code', () => {
       3,
       /^quern: no\/such\/folder\/x: cannot be written: there is no such folder\n$/,
     ],
+    ['a folder in place of a text', ['perplexity', '-m', DRAFT, '.'], 3, /^quern: \.: it is a folder\n$/],
+    ['- for an output', ['logits', '-m', DRAFT, '--tokens', '1', '--out', '-'], 2, /--out: stdout is not for this/],
+    ['threads that would stand idle', ['logits', '-m', DRAFT, '--tokens', '1', '-t', '2'], 2, /unknown option '-t'/],
+    ['a number too large', ['run', '--seed', '99999999999999999999', 'x'], 2, /to 9007199254740991\./],
     ['an empty name for a model', ['run', '-m', '', 'x'], 3, /^quern: '': no such file\n$/],
   ];
   it.each(cases)('%s', async (_what, args, expectedCode, message) => {
@@ -232,6 +237,22 @@ describe('what is wrong is said in one line, with an exit code', () => {
     expect(stdout).toBe('');
     expect(code).toBe(expectedCode);
   });
+});
+
+it('quern logits ends at Ctrl-C, though it computes on the thread that would hear of it', async () => {
+  // What the process says once it listens, so that the signal does not come too early.
+  const announce = 'process.on("newListener", (name) => name === "SIGINT" && console.log("listens"))';
+  const model = folder.at('slow.gguf');
+  await writeTinyModel(model, { ...TINY, numLayers: 8, contextLength: 4096 });
+  const { code } = await runCli(
+    ['logits', '-m', model, '--backend', 'reference', '--tokens', '1', '--generate', '4095'],
+    {
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(announce)}` },
+      // The model is read by then, and many seconds of it are still to come. Too early is no failure.
+      onFirstOutput: (child) => setTimeout(() => child.kill('SIGINT'), 800),
+    },
+  );
+  expect(code).toBe(130);
 });
 
 it('every command has help with an example', async () => {

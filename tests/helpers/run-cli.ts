@@ -13,6 +13,10 @@ export interface CliResult {
 export interface RunCliOptions {
   /** Written to stdin, which is then closed. Default: empty. */
   readonly stdin?: string | Uint8Array;
+  /** Stdin stays open: more may come. Default false. */
+  readonly keepsStdinOpen?: boolean;
+  /** Added to the environment. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Called with the process when it has started. */
   readonly onStart?: (child: ReturnType<typeof spawn>) => void;
   /** Called with the process once it has printed something on stdout. */
@@ -20,7 +24,9 @@ export interface RunCliOptions {
 }
 
 export function runCli(args: readonly string[], options: RunCliOptions = {}): Promise<CliResult> {
-  const child = spawn(process.execPath, [BIN, ...args], { env: { ...process.env, NO_COLOR: '1' } });
+  const child = spawn(process.execPath, [BIN, ...args], {
+    env: { ...process.env, NO_COLOR: '1', ...options.env },
+  });
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     if (stdout === '') options.onFirstOutput?.(child);
@@ -30,7 +36,8 @@ export function runCli(args: readonly string[], options: RunCliOptions = {}): Pr
     stderr += text;
   });
   child.stdin.on('error', () => {});
-  child.stdin.end(options.stdin ?? '');
+  child.stdin.write(options.stdin ?? '');
+  if (options.keepsStdinOpen !== true) child.stdin.end();
   options.onStart?.(child);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
