@@ -3,11 +3,17 @@
 import { existsSync } from 'node:fs';
 import nodeModule from 'node:module';
 
+const source = new URL('../cli/main.ts', import.meta.url);
+const isCheckout = existsSync(source);
 const [major, minor] = process.versions.node.split('.').map(Number);
-if (major < 22 || (major === 22 && minor < 18)) {
+// The sources dispose of things with `await using`, which compiling for the package takes away.
+const isTooOld = isCheckout ? major < 24 : major < 22 || (major === 22 && minor < 18);
+if (isTooOld) {
   process.stderr.write(
-    `quern needs Node.js 22.18 or later; this is ${process.version}. ` +
-      'In a checkout, `npm ci` brings one: use `npx quern` or `npm start --`.\n',
+    isCheckout
+      ? `a checkout of quern runs on Node.js 24 or later; this is ${process.version}. ` +
+          '`npm ci` brings one: use `npx quern` or `npm start --`.\n'
+      : `quern needs Node.js 22.18 or later; this is ${process.version}.\n`,
   );
   process.exitCode = 1;
 } else {
@@ -15,9 +21,6 @@ if (major < 22 || (major === 22 && minor < 18)) {
   // checkout the sources without their types, in the system's folder for temporary files. NODE_DISABLE_COMPILE_CACHE=1
   // does without.
   nodeModule.enableCompileCache();
-  const source = new URL('../cli/main.ts', import.meta.url);
-  const { main } = await import(
-    existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href
-  );
+  const { main } = await import(isCheckout ? source.href : new URL('../dist/cli/main.js', import.meta.url).href);
   await main(process.argv);
 }

@@ -255,6 +255,15 @@ it('quern logits ends at Ctrl-C, though it computes on the thread that would hea
   expect(code).toBe(130);
 });
 
+it('an older Node gets a sentence, not the first syntax that it does not know', async () => {
+  const pretend = 'Object.defineProperty(process.versions, "node", { value: "22.18.0" })';
+  const { code, stdout, stderr } = await runCli(['--version'], {
+    env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` },
+  });
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(/^a checkout of quern runs on Node\.js 24 or later.*npx quern.*\n$/);
+});
+
 it('every command has help with an example', async () => {
   const { stdout } = await runCli(['--help']);
   const commands = [...stdout.matchAll(/^ {2}([a-z]+)[ |]/gm)]
