@@ -28,7 +28,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   }
 }
 
-function buildProgram(): Command {
+/** The command line without a process: what it takes, and what it says. */
+export function buildProgram(): Command {
   const program = new Command('quern')
     .description('Transformer inference in Node: GGUF or safetensors in, tokens out.')
     .version(packageVersion())
