@@ -8,6 +8,7 @@ import { MAX_JOINED } from './linear-memory.ts';
 import type { Machine } from './machine.ts';
 import { Meetings } from './meetings.ts';
 import { prepareInPlace } from './mirrors.ts';
+import { kernelsForOp } from './needed-kernels.ts';
 import { OP_NAMES } from './ops/index.ts';
 import type { PartThread } from './part-thread.ts';
 
@@ -36,6 +37,7 @@ export function record(machines: readonly Machine[], thread: PartThread, program
   };
   const run = <Name extends OpName>(op: Name, args: OpArgs[Name]): void => {
     checkArgs(op, args);
+    machines[0]!.expectKernels(kernelsForOp(op, args));
     if (meetings.areDue(op, args) || numJoined === MAX_JOINED) meetAll();
     meetings.note(op, args);
     numJoined++;

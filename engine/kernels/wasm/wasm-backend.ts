@@ -1,4 +1,4 @@
-/** The wasm backend: kernels generated at start, over shared WebAssembly memory (memory-pool.ts). Ops run at once on the
+/** The wasm backend: kernels generated when they are needed (kernel-library.ts), over shared WebAssembly memory (memory-pool.ts). Ops run at once on the
  * calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
 import { EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
 import type { DType, FloatDType } from '../../tensor/dtype.ts';
@@ -18,11 +18,14 @@ import type {
 import { EMBEDDING_UNIT, type MemoryOutline } from '../memory-outline.ts';
 import type { OpArgs, OpName } from '../ops.ts';
 import { WHOLE } from '../part.ts';
-import { type CompiledKernels, type CompileOptions, compileKernels } from './compile-kernels.ts';
 import { Fallbacks } from './fallbacks.ts';
-import { type Machine, newMachine } from './machine.ts';
+import { type CompileOptions, KernelLibrary } from './kernel-library.ts';
+import type { KernelSet } from './kernel-module.ts';
+import { ALL_SETS } from './kernel-sets.ts';
+import { Machine } from './machine.ts';
 import { MemoryPool, type Place } from './memory-pool.ts';
 import { holderOf, prepareInPlace, setHeldByAll } from './mirrors.ts';
+import { forWeight, kernelsForModel, kernelsForOp } from './needed-kernels.ts';
 import { nativeOp } from './ops/index.ts';
 import { OwnRows } from './ops/own-rows.ts';
 import { PackedActivations } from './ops/packed-activations.ts';
@@ -49,22 +52,21 @@ const ALONE = { part: WHOLE, meet: () => {}, generation: 0, numJoined: 0 };
 export class WasmBackend implements KernelBackend {
   readonly name = WASM_OWNER;
   readonly kvPageLayout: string;
-  readonly #compiled: CompiledKernels;
+  readonly #library: KernelLibrary;
   readonly #pool: MemoryPool;
   readonly #stagingLine = new StagingLine();
   readonly #fallbacks = new Fallbacks();
   readonly #purposes = new Map<WasmBuffer, MemoryPurpose>();
   readonly #usage: Record<MemoryPurpose, number> = { weights: 0, kv: 0, scratch: 0 };
+  #isOutlined = false;
   #isClosed = false;
 
-  /** Compiles the kernels: some 100 ms.
-   * @throws OutOfMemoryError when no memory can be had at all */
+  /** @throws OutOfMemoryError when no memory can be had at all */
   constructor({ maxHeapBytes, ...options }: WasmBackendOptions = {}) {
-    this.#compiled = compileKernels(options);
-    const { module, relaxed, revectorized } = this.#compiled;
-    this.#pool = new MemoryPool(() => newMachine(module, revectorized.used), maxHeapBytes);
+    this.#library = new KernelLibrary(options);
+    this.#pool = new MemoryPool(() => new Machine(this.#library.compiled), maxHeapBytes);
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
-    this.kvPageLayout = `wasm strips 2 ${relaxed.used ? `fast ${process.arch}` : 'portable'}`;
+    this.kvPageLayout = `wasm strips 2 ${this.#library.relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }
 
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);
@@ -84,9 +86,11 @@ export class WasmBackend implements KernelBackend {
   topLogits = (args: OpArgs['topLogits']): void => this.#run('topLogits', args);
   softmaxSums = (args: OpArgs['softmaxSums']): void => this.#run('softmaxSums', args);
 
-  /** `nativeKernels` once there is a model: whether kernels take all its weights and KV pages as they are. */
+  /** Of the kernels that there are; asked before anything else, of all. `nativeKernels` once there is a model: whether kernels
+   * take all its weights and KV pages as they are. */
   get features(): WasmFeatures {
-    const { relaxed, revectorized } = this.#compiled;
+    if (this.#library.compiled.sets.length === 0) this.#provide(ALL_SETS);
+    const { relaxed, revectorized } = this.#library;
     const nativeKernels = this.#fallbacks.state;
     return { relaxedSimd: relaxed, revectorized, ...(nativeKernels === undefined ? {} : { nativeKernels }) };
   }
@@ -97,6 +101,7 @@ export class WasmBackend implements KernelBackend {
     for (const [name, value] of Object.entries(args)) {
       if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
+    this.#provide(kernelsForOp(op, args));
     const notes = { packed: new PackedActivations(), own: new OwnRows() };
     prepareInPlace(this.#pool.machines, op, args)({ ...ALONE, ...notes });
   }
@@ -110,17 +115,21 @@ export class WasmBackend implements KernelBackend {
     return nativeOp(op, args) !== undefined;
   }
 
-  /** What a worker thread needs to run parts of ops on this backend's memory: to be posted to it. */
+  /** What a worker thread needs to run parts of ops on this backend's memory: to be posted to it. It compiles nothing itself, so
+   * it gets all kernels, unless `arrange` has told which will do. */
   get attachment(): WasmAttachment {
-    const { module, revectorized } = this.#compiled;
+    if (!this.#isOutlined) this.#provide(ALL_SETS);
     const memories = this.#pool.machines.map(({ memory }) => memory.memory);
-    return { module, memories, revectorized: revectorized.used };
+    return { compiled: this.#library.compiled, memories };
   }
 
-  /** @throws OutOfMemoryError when a unit fits into no memory */
+  /** Compiles the model's kernels, too: some tens of milliseconds.
+   * @throws OutOfMemoryError when a unit fits into no memory */
   arrange(outline: MemoryOutline): void {
     this.#expectOpen();
     this.#pool.arrange(outline);
+    this.#provide(kernelsForModel(outline));
+    this.#isOutlined = true;
   }
 
   allocate(dtype: DType, shape: Shape, purpose: MemoryPurpose, unit = EMBEDDING_UNIT): Tensor<WasmBuffer> {
@@ -145,6 +154,7 @@ export class WasmBackend implements KernelBackend {
     this.#expectOpen();
     const packing = packingFor(dtype, shape);
     if (packing === undefined) return this.#loadPlain(dtype, shape, read, unit);
+    this.#provide([forWeight(packing)]);
     const what = `weights ${dtype}${formatShape(shape)}`;
     const buffer = this.#newBuffer(packingBytes(packing), 'weights', { place: { unit }, what, packing });
     const tensor = new Tensor(dtype, shape, buffer);
@@ -268,6 +278,11 @@ export class WasmBackend implements KernelBackend {
     }
     const start = byteAddressOf(tensor) + byteOffset;
     return this.#machineOf(buffer).memory.bytes.subarray(start, start + byteLength);
+  }
+
+  #provide(sets: readonly KernelSet[]): void {
+    if (!this.#library.provide(sets)) return;
+    for (const machine of this.#pool.machines) machine.install(this.#library.compiled);
   }
 
   /** Zero-filled memory, counted. */

@@ -1,34 +1,36 @@
-/** The wasm backend on a worker thread: the posted module over the posted memories, and ops that do one part each. */
+/** The wasm backend on a worker thread: the posted kernels over the posted memories, and ops that do one part each. */
 import { InvalidArgumentError } from '../../errors.ts';
 import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
 import type { KernelOps } from '../kernel-backend.ts';
 import type { PartOfThreads } from '../part.ts';
 import { TapeShelf } from '../tape-shelf.ts';
+import type { CompiledKernels } from './kernel-module.ts';
 import { MAX_THREADS } from './linear-memory.ts';
-import { type Machine, newMachine } from './machine.ts';
+import { Machine } from './machine.ts';
 import { holderOf } from './mirrors.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { type PartTape, play, record } from './part-tape.ts';
 import { PartThread } from './part-thread.ts';
 import { addressOf, WasmBuffer } from './wasm-buffer.ts';
-import type { WasmMemory, WasmModule } from './web-assembly.ts';
+import type { WasmMemory } from './web-assembly.ts';
 
-/** Survives a message: the module stays compiled, memories stay shared. */
+/** Survives a message: kernels stay compiled, memories stay shared. */
 export interface WasmAttachment {
-  readonly module: WasmModule;
+  readonly compiled: CompiledKernels;
   readonly memories: readonly WasmMemory[];
-  readonly revectorized: boolean;
 }
 
 /** A thread's machines, one per memory; make them once per thread and keep them. */
-export function attachWasm({ module, memories, revectorized }: WasmAttachment): readonly Machine[] {
-  return memories.map((memory) => newMachine(module, revectorized, memory));
+export function attachWasm({ compiled, memories }: WasmAttachment): readonly Machine[] {
+  return memories.map((memory) => new Machine(compiled, memory));
 }
 
 /** What a worker does for `loadWeight`. */
 export function runWasmJob(machines: readonly Machine[], job: PackJob): number {
-  return packRows(machines[job.memory]!, job);
+  const machine = machines[job.memory]!;
+  machine.expectKernels([`weights ${job.dtype}`]);
+  return packRows(machine, job);
 }
 
 /** The values of an f32 tensor, which is not packed, in place. */

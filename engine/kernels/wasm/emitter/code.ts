@@ -7,15 +7,13 @@
  *                                   get p   const 4 add
  *
  * The type parameter makes `f32x4.add` of an i32 a compile error here, not a validation error at load time. */
+import type { Code } from './bytes.ts';
 import { unsignedLeb128 } from './leb128.ts';
 
 export type ValueType = 'i32' | 'f32' | 'f64' | 'v128';
 
 /** Section 5.3.1 and 5.3.2 of the specification. */
-export const VALUE_TYPE_CODES: Readonly<Record<ValueType, number>> = { i32: 0x7f, f32: 0x7d, f64: 0x7c, v128: 0x7b };
-
-/** Bytes in nested lists: pieces of code are put together by reference and flattened once, at the end. */
-export type Code = readonly (number | Code)[] | Uint8Array;
+export const VALUE_TYPES: Readonly<Record<ValueType, string>> = { i32: '\x7f', f32: '\x7d', f64: '\x7c', v128: '\x7b' };
 
 /** Code that leaves one value of type T on the stack. */
 export interface Expression<T extends ValueType> {
@@ -34,13 +32,15 @@ export type F32 = Expression<'f32'>;
 export type F64 = Expression<'f64'>;
 export type V128 = Expression<'v128'>;
 
-export function expression<T extends ValueType>(type: T, ...code: readonly (number | Code)[]): Expression<T> {
+export function expression<T extends ValueType>(type: T, code: Code): Expression<T> {
   return { type, code };
 }
 
-export function statement(...code: readonly (number | Code)[]): Statement {
+export function statement(code: Code): Statement {
   return { type: 'statement', code };
 }
+
+const [GET, SET, TEE] = ['\x20', '\x21', '\x22'];
 
 /** A parameter or local variable; as an expression, its value. */
 export class Local<T extends ValueType> implements Expression<T> {
@@ -51,58 +51,22 @@ export class Local<T extends ValueType> implements Expression<T> {
   constructor(type: T, index: number) {
     this.type = type;
     this.#index = unsignedLeb128(index);
-    this.code = [0x20, this.#index];
+    this.code = GET + this.#index;
   }
 
   set(value: Expression<T>): Statement {
-    return statement(value.code, 0x21, this.#index);
+    return statement(value.code + SET + this.#index);
   }
 
   /** Sets the variable and is its new value. */
   tee(value: Expression<T>): Expression<T> {
-    return expression(this.type, value.code, 0x22, this.#index);
+    return expression(this.type, value.code + TEE + this.#index);
   }
 }
 
-/** The bytes of nested lists, one after the other. */
-export function flatten(code: Code): Uint8Array<ArrayBuffer> {
-  const bytes = new FlatCode();
-  bytes.add(code);
-  return bytes.take();
-}
-
-/** Code that grows at its end. Hundreds of kilobytes are put together at every start of an engine, so this is written to
- * be quick. */
-export class FlatCode {
-  #bytes = new Uint8Array(64);
-  #length = 0;
-
-  add(code: Code): void {
-    if (code instanceof Uint8Array) {
-      this.#makeRoom(code.length);
-      this.#bytes.set(code, this.#length);
-      this.#length += code.length;
-      return;
-    }
-    this.#makeRoom(code.length);
-    for (const piece of code) {
-      if (typeof piece !== 'number') this.add(piece);
-      else {
-        // A piece before this one may have taken the room.
-        if (this.#length === this.#bytes.length) this.#makeRoom(1);
-        this.#bytes[this.#length++] = piece;
-      }
-    }
-  }
-
-  take(): Uint8Array<ArrayBuffer> {
-    return this.#bytes.slice(0, this.#length);
-  }
-
-  #makeRoom(count: number): void {
-    if (this.#length + count <= this.#bytes.length) return;
-    const larger = new Uint8Array(Math.max(2 * this.#bytes.length, this.#length + count));
-    larger.set(this.#bytes.subarray(0, this.#length));
-    this.#bytes = larger;
-  }
+/** One statement after the other. */
+export function sequence(body: readonly Statement[]): Code {
+  let code = '';
+  for (const each of body) code += each.code;
+  return code;
 }

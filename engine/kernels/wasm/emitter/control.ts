@@ -1,30 +1,30 @@
 /** Blocks, loops and branches. A branch names its target by how many constructs it leaves: 0 is the innermost.
  * Source  WebAssembly specification, section 5.4.1 */
-import { type I32, type Local, type Statement, statement } from './code.ts';
+import { type I32, type Local, type Statement, sequence, statement } from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
 import { i32 } from './scalar.ts';
 
-const NO_RESULT = 0x40;
-const END = 0x0b;
-
-const codeOf = (body: readonly Statement[]) => body.map(({ code }) => code);
+/** With their type: no result. */
+const [BLOCK, LOOP, IF] = ['\x02\x40', '\x03\x40', '\x04\x40'];
+const BRANCH_IF = '\x0d';
+const END = '\x0b';
 
 /** Runs the body once; a branch to it leaves it. */
 export function block(...body: readonly Statement[]): Statement {
-  return statement(0x02, NO_RESULT, codeOf(body), END);
+  return statement(BLOCK + sequence(body) + END);
 }
 
 /** Runs the body once; a branch to it starts it again. */
 export function loop(...body: readonly Statement[]): Statement {
-  return statement(0x03, NO_RESULT, codeOf(body), END);
+  return statement(LOOP + sequence(body) + END);
 }
 
 export function branchIf(depth: number, condition: I32): Statement {
-  return statement(condition.code, 0x0d, unsignedLeb128(depth));
+  return statement(condition.code + BRANCH_IF + unsignedLeb128(depth));
 }
 
 export function when(condition: I32, ...body: readonly Statement[]): Statement {
-  return statement(condition.code, 0x04, NO_RESULT, codeOf(body), END);
+  return statement(condition.code + IF + sequence(body) + END);
 }
 
 /** Runs the body `counter` times, which must be at least once; `counter` is 0 afterwards. Testing at the end makes it

@@ -1,26 +1,19 @@
 /** One function: its parameters, its locals and its body. Locals are declared as they are needed. */
-import {
-  type Expression,
-  FlatCode,
-  flatten,
-  Local,
-  type Statement,
-  type V128,
-  VALUE_TYPE_CODES,
-  type ValueType,
-} from './code.ts';
+import type { Code } from './bytes.ts';
+import { type Expression, Local, type Statement, sequence, type V128, VALUE_TYPES, type ValueType } from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
+
+const FUNCTION_TYPE = '\x60';
+const END = '\x0b';
 
 export class FunctionBuilder {
   readonly name: string;
   readonly #paramTypes: ValueType[] = [];
   readonly #localTypes: ValueType[] = [];
   readonly #constants = new Map<string, Local<'v128'>>();
-  readonly #prologue: Statement[] = [];
-  /** Flat from the start: kept as lists, the code of all kernels would take 30 MB. */
-  readonly #body = new FlatCode();
+  #prologue: Code = '';
+  #body: Code = '';
   #result: Expression<ValueType> | undefined;
-  #code: Uint8Array | undefined;
 
   constructor(name: string) {
     this.name = name;
@@ -52,19 +45,16 @@ export class FunctionBuilder {
   /** A vector constant, set once at the function's start: V8 builds a `v128.const` anew wherever it stands, and inside a
    * hot loop that costs more than the arithmetic. Equal constants share a local. */
   constant(value: V128): Local<'v128'> {
-    // Nested lists join as if they were flat.
-    const key = value.code.join();
-    let local = this.#constants.get(key);
-    if (local === undefined) {
-      local = this.local('v128');
-      this.#constants.set(key, local);
-      this.#prologue.push(local.set(value));
-    }
+    const known = this.#constants.get(value.code);
+    if (known !== undefined) return known;
+    const local = this.local('v128');
+    this.#constants.set(value.code, local);
+    this.#prologue += local.set(value).code;
     return local;
   }
 
   emit(...statements: readonly Statement[]): void {
-    for (const { code } of statements) this.#body.add(code);
+    this.#body += sequence(statements);
   }
 
   /** What the function returns; evaluated after the body. */
@@ -73,34 +63,27 @@ export class FunctionBuilder {
   }
 
   /** The function's type as the type section holds it. */
-  get signature(): readonly number[] {
-    const codes = (types: readonly ValueType[]) => types.map((type) => VALUE_TYPE_CODES[type]);
+  get signature(): Code {
     const results = this.#result === undefined ? [] : [this.#result.type];
-    return [0x60, ...vector(codes(this.#paramTypes)), ...vector(codes(results))];
+    return FUNCTION_TYPE + valueTypes(this.#paramTypes) + valueTypes(results);
   }
 
   /** Locals and body, preceded by their length, as the code section holds them. */
-  get code(): Uint8Array {
-    this.#code ??= this.#encode();
-    return this.#code;
-  }
-
-  #encode(): Uint8Array {
-    const declarations = this.#localTypes.flatMap((type) => [1, VALUE_TYPE_CODES[type]]);
-    const prologue = this.#prologue.map(({ code }) => code);
-    const body = flatten([
-      unsignedLeb128(this.#localTypes.length),
-      declarations,
-      prologue,
-      this.#body.take(),
-      this.#result?.code ?? [],
-      0x0b,
-    ]);
-    return flatten([unsignedLeb128(body.length), body]);
+  get code(): Code {
+    const declarations = this.#localTypes.map((type) => `\x01${VALUE_TYPES[type]}`);
+    const body = this.#prologue + this.#body + (this.#result?.code ?? '') + END;
+    return sized(vector(declarations) + body);
   }
 }
 
-/** A list of bytes, preceded by its length. */
-export function vector(bytes: readonly number[]): number[] {
-  return [...unsignedLeb128(bytes.length), ...bytes];
+/** Code preceded by its length. */
+export function sized(code: Code): Code {
+  return unsignedLeb128(code.length) + code;
 }
+
+/** Items preceded by their number. */
+export function vector(items: readonly Code[]): Code {
+  return unsignedLeb128(items.length) + items.join('');
+}
+
+const valueTypes = (types: readonly ValueType[]): Code => vector(types.map((type) => VALUE_TYPES[type]));

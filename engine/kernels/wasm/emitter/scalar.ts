@@ -1,5 +1,6 @@
 /** Scalar instructions, under the names of the specification. Only those that kernels use.
  * Source  WebAssembly specification, section 5.4.7 (numeric) and 5.4.6 (memory) */
+import { byteCode, bytesOf } from './bytes.ts';
 import {
   type Expression,
   expression,
@@ -14,27 +15,32 @@ import { signedLeb128 } from './leb128.ts';
 import { memoryArgument } from './memory-access.ts';
 
 function binary<A extends ValueType, R extends ValueType>(result: R, opcode: number) {
-  return (a: Expression<A>, b: Expression<A>): Expression<R> => expression(result, a.code, b.code, opcode);
+  const instruction = byteCode(opcode);
+  return (a: Expression<A>, b: Expression<A>): Expression<R> => expression(result, a.code + b.code + instruction);
 }
 
 function unary<A extends ValueType, R extends ValueType>(result: R, opcode: number) {
-  return (a: Expression<A>): Expression<R> => expression(result, a.code, opcode);
+  const instruction = byteCode(opcode);
+  return (a: Expression<A>): Expression<R> => expression(result, a.code + instruction);
 }
 
 function load<R extends ValueType>(result: R, opcode: number) {
+  const instruction = byteCode(opcode);
   return (address: I32, byteOffset = 0): Expression<R> =>
-    expression(result, address.code, opcode, memoryArgument(byteOffset));
+    expression(result, address.code + instruction + memoryArgument(byteOffset));
 }
 
 function store<A extends ValueType>(opcode: number) {
+  const instruction = byteCode(opcode);
   return (address: I32, value: Expression<A>, byteOffset = 0): Statement =>
-    statement(address.code, value.code, opcode, memoryArgument(byteOffset));
+    statement(address.code + value.code + instruction + memoryArgument(byteOffset));
 }
 
-const bytesOf = (values: Float32Array | Float64Array): number[] => [...new Uint8Array(values.buffer)];
+const [I32_CONST, F32_CONST, F64_CONST] = ['\x41', '\x43', '\x44'];
+const SELECT = '\x1b';
 
 export const i32 = {
-  const: (value: number): I32 => expression('i32', 0x41, signedLeb128(value)),
+  const: (value: number): I32 => expression('i32', I32_CONST + signedLeb128(value)),
   add: binary<'i32', 'i32'>('i32', 0x6a),
   sub: binary<'i32', 'i32'>('i32', 0x6b),
   mul: binary<'i32', 'i32'>('i32', 0x6c),
@@ -48,7 +54,7 @@ export const i32 = {
   ltU: binary<'i32', 'i32'>('i32', 0x49),
   geU: binary<'i32', 'i32'>('i32', 0x4f),
   select: (ifTrue: I32, ifFalse: I32, condition: I32): I32 =>
-    expression('i32', ifTrue.code, ifFalse.code, condition.code, 0x1b),
+    expression('i32', ifTrue.code + ifFalse.code + condition.code + SELECT),
   load: load('i32', 0x28),
   load8U: load('i32', 0x2d),
   load16U: load('i32', 0x2f),
@@ -58,7 +64,7 @@ export const i32 = {
 } as const;
 
 export const f32 = {
-  const: (value: number): F32 => expression('f32', 0x43, bytesOf(Float32Array.of(value))),
+  const: (value: number): F32 => expression('f32', F32_CONST + bytesOf(Float32Array.of(value))),
   add: binary<'f32', 'f32'>('f32', 0x92),
   sub: binary<'f32', 'f32'>('f32', 0x93),
   mul: binary<'f32', 'f32'>('f32', 0x94),
@@ -72,7 +78,7 @@ export const f32 = {
 } as const;
 
 export const f64 = {
-  const: (value: number): F64 => expression('f64', 0x44, bytesOf(Float64Array.of(value))),
+  const: (value: number): F64 => expression('f64', F64_CONST + bytesOf(Float64Array.of(value))),
   add: binary<'f64', 'f64'>('f64', 0xa0),
   promoteF32: unary<'f32', 'f64'>('f64', 0xbb),
 } as const;

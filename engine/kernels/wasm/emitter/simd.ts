@@ -3,54 +3,64 @@
  *
  * A v128 is 16 bytes that each instruction reads in its own way: i8x16, i16x8, i32x4, f32x4, f64x2.
  * Source  WebAssembly specification, section 5.4.8; relaxed SIMD: opcodes 0x100 and up */
-import {
-  type Expression,
-  expression,
-  type F32,
-  type F64,
-  type I32,
-  type Statement,
-  statement,
-  type V128,
-} from './code.ts';
+import { byteCode, bytesOf, type Code } from './bytes.ts';
+import { type Expression, expression, type I32, type Statement, statement, type V128, type ValueType } from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
 import { memoryArgument } from './memory-access.ts';
+import { i32 } from './scalar.ts';
 
-const simd = (opcode: number) => [0xfd, ...unsignedLeb128(opcode)] as const;
+const simd = (opcode: number): Code => `\xfd${unsignedLeb128(opcode)}`;
 
 function unary(opcode: number): (a: V128) => V128 {
   const instruction = simd(opcode);
-  return (a) => expression('v128', a.code, instruction);
+  return (a) => expression('v128', a.code + instruction);
 }
 
 function binary(opcode: number): (a: V128, b: V128) => V128 {
   const instruction = simd(opcode);
-  return (a, b) => expression('v128', a.code, b.code, instruction);
+  return (a, b) => expression('v128', a.code + b.code + instruction);
 }
 
 function ternary(opcode: number): (a: V128, b: V128, c: V128) => V128 {
   const instruction = simd(opcode);
-  return (a, b, c) => expression('v128', a.code, b.code, c.code, instruction);
+  return (a, b, c) => expression('v128', a.code + b.code + c.code + instruction);
 }
 
 /** Shifts every lane by the same number of bits. */
-const shift =
-  (opcode: number) =>
-  (a: V128, bits: number): V128 =>
-    expression('v128', a.code, 0x41, unsignedLeb128(bits), simd(opcode));
+function shift(opcode: number): (a: V128, bits: number) => V128 {
+  const instruction = simd(opcode);
+  return (a, bits) => expression('v128', a.code + i32.const(bits).code + instruction);
+}
 
-const load =
-  (opcode: number) =>
-  (address: I32, byteOffset = 0): V128 =>
-    expression('v128', address.code, simd(opcode), memoryArgument(byteOffset));
+function load(opcode: number): (address: I32, byteOffset?: number) => V128 {
+  const instruction = simd(opcode);
+  return (address, byteOffset = 0) => expression('v128', address.code + instruction + memoryArgument(byteOffset));
+}
+
+function toScalar<T extends ValueType>(type: T, opcode: number): (a: V128) => Expression<T> {
+  const instruction = simd(opcode);
+  return (a) => expression(type, a.code + instruction);
+}
+
+function extractLane<T extends ValueType>(type: T, opcode: number): (a: V128, lane: number) => Expression<T> {
+  const instruction = simd(opcode);
+  return (a, lane) => expression(type, a.code + instruction + byteCode(lane));
+}
+
+function splat<T extends ValueType>(opcode: number): (a: Expression<T>) => V128 {
+  const instruction = simd(opcode);
+  return (a) => expression('v128', a.code + instruction);
+}
+
+const [STORE, CONSTANT, SHUFFLE, BITSELECT] = [simd(11), simd(12), simd(13), simd(82)];
 
 const constant = (lanes: Float64Array | Float32Array | Int32Array | Int16Array | Int8Array): V128 =>
-  expression('v128', simd(12), new Uint8Array(lanes.buffer));
+  expression('v128', CONSTANT + bytesOf(lanes));
 
 export const v128 = {
   load: load(0),
   store: (address: I32, value: V128, byteOffset = 0): Statement =>
-    statement(address.code, value.code, simd(11), memoryArgument(byteOffset)),
+    statement(address.code + value.code + STORE + memoryArgument(byteOffset)),
   /** One 32-bit number in all lanes. */
   load32Splat: load(9),
   /** One 16-bit number in all lanes. */
@@ -58,13 +68,14 @@ export const v128 = {
   /** One 32-bit number in lane 0, zeros in the others. */
   load32Zero: load(92),
   /** Bytes 0 to 15 are a's, 16 to 31 are b's; `lanes` says which of them make the result. */
-  shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 => expression('v128', a.code, b.code, simd(13), lanes),
+  shuffle: (a: V128, b: V128, lanes: readonly number[]): V128 =>
+    expression('v128', a.code + b.code + SHUFFLE + bytesOf(Uint8Array.from(lanes))),
   and: binary(78),
   or: binary(80),
   /** 1 when any bit is set, otherwise 0. */
-  anyTrue: (a: V128): I32 => expression('i32', a.code, simd(83)),
+  anyTrue: toScalar('i32', 83),
   /** Bits of `a` where `mask` has ones, bits of `b` elsewhere. */
-  bitselect: (a: V128, b: V128, mask: V128): V128 => expression('v128', a.code, b.code, mask.code, simd(82)),
+  bitselect: (a: V128, b: V128, mask: V128): V128 => expression('v128', a.code + b.code + mask.code + BITSELECT),
 } as const;
 
 export const i8x16 = {
@@ -110,13 +121,13 @@ export const i32x4 = {
   /** Products of signed 16-bit lanes, neighbours added. */
   dotI16x8S: binary(186),
   truncSatF32x4S: unary(248),
-  extractLane: (a: V128, lane: number): I32 => expression('i32', a.code, simd(27), lane),
+  extractLane: extractLane('i32', 27),
 } as const;
 
 export const f32x4 = {
   constant: (value: number): V128 => constant(new Float32Array(4).fill(value)),
-  splat: (a: F32): V128 => expression('v128', a.code, simd(19)),
-  extractLane: (a: V128, lane: number): F32 => expression('f32', a.code, simd(31), lane),
+  splat: splat<'f32'>(19),
+  extractLane: extractLane('f32', 31),
   add: binary(228),
   sub: binary(229),
   mul: binary(230),
@@ -147,7 +158,7 @@ export const i64x2 = {
 
 export const f64x2 = {
   constant: (value: number): V128 => constant(Float64Array.of(value, value)),
-  splat: (a: F64): V128 => expression('v128', a.code, simd(20)),
+  splat: splat<'f64'>(20),
   add: binary(240),
   sub: binary(241),
   mul: binary(242),
@@ -156,5 +167,5 @@ export const f64x2 = {
   /** a * b + c, with one rounding or two as the machine likes. */
   relaxedMadd: ternary(0x107),
   promoteLowF32x4: unary(95),
-  extractLane: (a: V128, lane: number): F64 => expression('f64', a.code, simd(33), lane),
+  extractLane: extractLane('f64', 33),
 } as const satisfies Record<string, (...args: never[]) => Expression<'v128' | 'f64'>>;

@@ -5,7 +5,7 @@ import { q4_0 } from './formats/q4-0.ts';
 import { q8_0 } from './formats/q8-0.ts';
 import type { PackedFormat } from './packed-format.ts';
 
-const PACKED_FORMATS: readonly PackedFormat[] = [q8_0, q4_0, q4_k, q5_k, q6_k, f32, f16, bf16];
+export const PACKED_FORMATS: readonly PackedFormat[] = [q8_0, q4_0, q4_k, q5_k, q6_k, f32, f16, bf16];
 
 /** The format with kernels for a dtype, if there is one. */
 export function packedFormat(dtype: string): PackedFormat | undefined {

@@ -29,8 +29,9 @@ export async function loadPackedRows(
   read: ReadRange,
   means: PackingMeans,
 ): Promise<void> {
-  const { buffer, dtype } = tensor;
-  const { numRows, rowLength } = buffer.packing!;
+  const { buffer } = tensor;
+  const { format, numRows, rowLength } = buffer.packing!;
+  const { dtype } = format;
   const rowBytes = bytesPerRow(dtype, rowLength);
   const rowsAtOnce = rowsPerStage(rowBytes, numRows);
   const stage = means.stage(rowsAtOnce * rowBytes);

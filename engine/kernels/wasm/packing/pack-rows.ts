@@ -1,4 +1,5 @@
 /** Packs rows that lie in memory as in the file. A job is plain data: it can be done on any thread. */
+import type { FloatDType } from '../../../tensor/dtype.ts';
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import type { Machine } from '../machine.ts';
 import { packedFormat } from './format-registry.ts';
@@ -7,7 +8,7 @@ import { groupBytes } from './packed-format.ts';
 export interface PackJob {
   /** Which memory all addresses are of. */
   readonly memory: number;
-  readonly dtype: string;
+  readonly dtype: FloatDType;
   /** Address of the first row, as in the file, and the bytes from a row to the next. */
   readonly source: number;
   readonly rowBytes: number;

@@ -1,6 +1,8 @@
 /** What a weight format with kernels provides: how it packs its rows, reads one back, and wants its activations (law 6).
  * The formats are in formats/, one file each kind; format-registry.ts lists them. */
 import type { FloatDType } from '../../../tensor/dtype.ts';
+import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import type { Features } from '../generators/arithmetic.ts';
 import { GROUP_ROWS, type TileFormat, type Unpacking, unpackedRecordBytes } from '../generators/matmul-tile.ts';
 import type { Kernels } from '../kernel-module.ts';
 import type { Machine } from '../machine.ts';
@@ -46,6 +48,8 @@ export interface PackedFormat {
   readonly pairs: 'never' | 'cached' | 'always';
   /** Where panels of weights are unpacked for many tokens. */
   readonly unpacked?: UnpackedFormat;
+  /** All that are about this format: tiles, packing rows, packing activations. */
+  readonly kernels: (features: Features) => readonly FunctionBuilder[];
   /** Packs row `row` (0 to 7) of a group from `source`. False when it holds what a kernel cannot take (see half-floats). */
   packRow(kernels: Kernels, source: number, group: number, row: number, rowLength: number): boolean;
   /** Dequantizes row `row` of the group at `group` into `out`, from `outStart`: the values the file's bytes stand for. */

@@ -141,7 +141,7 @@ describe('the WebAssembly emitter', () => {
     expect(a).not.toEqual(b);
     expect(WebAssemblyApi.validate(a)).toBe(true);
     const broken = new FunctionBuilder('f');
-    broken.emit(statement(0x6a));
+    broken.emit(statement('\x6a'));
     expect(WebAssemblyApi.validate(buildModule([broken], ''))).toBe(false);
   });
 });

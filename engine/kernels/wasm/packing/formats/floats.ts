@@ -1,32 +1,65 @@
 /** F32, F16 and BF16: nothing but elements. */
 import type { FloatDType } from '../../../../tensor/dtype.ts';
 import { readF16 } from '../../../../tensor/float16.ts';
-import { GROUP_ROWS } from '../../generators/matmul-tile.ts';
+import type { FunctionBuilder } from '../../emitter/function-builder.ts';
+import { matmulBf16, matmulF16, matmulF32 } from '../../generators/matmul-float.ts';
+import { GROUP_ROWS, type TileFormat } from '../../generators/matmul-tile.ts';
+import { spreadFloats } from '../../generators/pack-activations.ts';
+import { packBf16Row, packF16Row, packF32Row } from '../../generators/pack-weights.ts';
 import { FLOAT_ACTIVATIONS, type FloatLayout, PRESCALED_ACTIVATIONS } from '../activation-layout.ts';
 import { type PackedFormat, placeOf } from '../packed-format.ts';
 import { F32_RECORD, type FloatRecord, HALF_RECORD } from '../record-layout.ts';
+import { tileKernels } from '../tile-kernels.ts';
 
-export const f32 = floatFormat('f32', F32_RECORD, FLOAT_ACTIVATIONS, (bytes, start, out, outStart, count) => {
+const F32: FloatParts = {
+  dtype: 'f32',
+  record: F32_RECORD,
+  activations: FLOAT_ACTIVATIONS,
+  tile: matmulF32,
+  packKernel: packF32Row,
+};
+const F16: FloatParts = {
+  dtype: 'f16',
+  record: HALF_RECORD,
+  activations: PRESCALED_ACTIVATIONS,
+  tile: matmulF16,
+  packKernel: packF16Row,
+};
+const BF16: FloatParts = {
+  dtype: 'bf16',
+  record: HALF_RECORD,
+  activations: FLOAT_ACTIVATIONS,
+  tile: matmulBf16,
+  packKernel: packBf16Row,
+};
+
+export const f32 = floatFormat(F32, (bytes, start, out, outStart, count) => {
   const [from, to] = [new Int32Array(bytes.buffer, bytes.byteOffset + start), bitsOf(out)];
   for (let k = 0; k < count; k++) to[outStart + k] = from[k * GROUP_ROWS]!;
 });
 
-export const f16 = floatFormat('f16', HALF_RECORD, PRESCALED_ACTIVATIONS, (bytes, start, out, outStart, count) => {
+export const f16 = floatFormat(F16, (bytes, start, out, outStart, count) => {
   for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) out[outStart + k] = readF16(bytes, at);
 });
 
-export const bf16 = floatFormat('bf16', HALF_RECORD, FLOAT_ACTIVATIONS, (bytes, start, out, outStart, count) => {
+export const bf16 = floatFormat(BF16, (bytes, start, out, outStart, count) => {
   const to = bitsOf(out);
   for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) {
     to[outStart + k] = (bytes[at]! << 16) | (bytes[at + 1]! << 24);
   }
 });
 
+interface FloatParts {
+  readonly dtype: FloatDType;
+  readonly record: FloatRecord;
+  readonly activations: FloatLayout;
+  readonly tile: TileFormat;
+  readonly packKernel: () => FunctionBuilder;
+}
+
 /** @param readStrided  widens `count` elements, one of every 8 from byte `start` on, into `out` from `outStart` */
 function floatFormat(
-  dtype: FloatDType,
-  record: FloatRecord,
-  activations: FloatLayout,
+  { dtype, record, activations, tile, packKernel }: FloatParts,
   readStrided: (bytes: Uint8Array, start: number, out: Float32Array, outStart: number, count: number) => void,
 ): PackedFormat {
   const size = record.bytesPerElement;
@@ -35,6 +68,7 @@ function floatFormat(
     record,
     activations,
     pairs: 'always',
+    kernels: (features) => [...tileKernels(tile, features), packKernel(), spreadFloats()],
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
     readRow: (bytes, group, row, out, outStart, rowLength) =>

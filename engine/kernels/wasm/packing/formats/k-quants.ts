@@ -1,16 +1,20 @@
 /** Q4_K, Q5_K and Q6_K: super-blocks of 256 in sub-blocks with whole-number scales. */
 import { readF16 } from '../../../../tensor/float16.ts';
+import type { FunctionBuilder } from '../../emitter/function-builder.ts';
 import { matmulQ4K, matmulQ5K, matmulQ6K } from '../../generators/matmul-k-quants.ts';
 import { GROUP_ROWS, type TileFormat } from '../../generators/matmul-tile.ts';
+import { packQ4KRow, packQ5KRow, packQ6KRow } from '../../generators/pack-k-quants.ts';
+import { quantizeToK } from '../../generators/quantize-k.ts';
 import { scaleOffset, sumsOffset } from '../activation-layout.ts';
 import { type PackedFormat, placeOf, unpackedFormat } from '../packed-format.ts';
 import { type KRecord, Q4_K_RECORD, Q5_K_RECORD, Q6_K_RECORD } from '../record-layout.ts';
+import { tileKernels } from '../tile-kernels.ts';
 
-export const q4_k = kFormat(Q4_K_RECORD, matmulQ4K);
-export const q5_k = kFormat(Q5_K_RECORD, matmulQ5K);
-export const q6_k = kFormat(Q6_K_RECORD, matmulQ6K);
+export const q4_k = kFormat(Q4_K_RECORD, matmulQ4K, packQ4KRow);
+export const q5_k = kFormat(Q5_K_RECORD, matmulQ5K, packQ5KRow);
+export const q6_k = kFormat(Q6_K_RECORD, matmulQ6K, packQ6KRow);
 
-function kFormat(record: KRecord, tile: TileFormat): PackedFormat {
+function kFormat(record: KRecord, tile: TileFormat, packKernel: () => FunctionBuilder): PackedFormat {
   const { dtype, activations } = record;
   const format: PackedFormat = {
     dtype,
@@ -18,6 +22,7 @@ function kFormat(record: KRecord, tile: TileFormat): PackedFormat {
     activations,
     pairs: 'never',
     unpacked: unpackedFormat(tile),
+    kernels: (features) => [...tileKernels(tile, features), packKernel(), quantizeToK(record.subBlockK)],
     packRow: (kernels, source, group, row, rowLength) =>
       kernels[`pack_${dtype}`]!(source, group, row, rowLength / record.blockK) === 0,
     readRow(bytes, group, row, out, outStart, rowLength) {

@@ -1,9 +1,12 @@
 /** Q4_0: 32 nibbles and one f16 scale per block of a row. */
 import { readF16 } from '../../../../tensor/float16.ts';
 import { matmulQ4 } from '../../generators/matmul-q4-0.ts';
+import { quantizeToI8 } from '../../generators/pack-activations.ts';
+import { packQ4Row } from '../../generators/pack-weights.ts';
 import { Q4_ACTIVATIONS, scaleOffset, sumsOffset } from '../activation-layout.ts';
 import { type PackedFormat, placeOf, unpackedFormat } from '../packed-format.ts';
 import { Q4_RECORD } from '../record-layout.ts';
+import { tileKernels } from '../tile-kernels.ts';
 
 export const q4_0: PackedFormat = {
   dtype: 'q4_0',
@@ -11,6 +14,7 @@ export const q4_0: PackedFormat = {
   activations: Q4_ACTIVATIONS,
   pairs: 'cached',
   unpacked: unpackedFormat(matmulQ4),
+  kernels: (features) => [...tileKernels(matmulQ4, features), packQ4Row(), quantizeToI8()],
   packRow: (kernels, source, group, row, rowLength) =>
     kernels.pack_q4_0!(source, group + 4 * row, group + Q4_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
   readRow(bytes, group, row, out, outStart, rowLength) {

@@ -1,0 +1,102 @@
+/** Which kernels there are, in sets of what is needed together: a model compiles those of its formats and no others. */
+import { KV_DTYPES } from '../ops.ts';
+import type { FunctionBuilder } from './emitter/function-builder.ts';
+import type { Features } from './generators/arithmetic.ts';
+import { finishAttention, mergeAttention } from './generators/attention-merge.ts';
+import type { StripDType } from './generators/attention-rows.ts';
+import { attentionScores } from './generators/attention-scores.ts';
+import { MAX_GROUP, SMALL_GROUP } from './generators/attention-scratch.ts';
+import { attentionSoftmax } from './generators/attention-softmax.ts';
+import { attentionValues } from './generators/attention-values.ts';
+import { add, geluMul, siluMul } from './generators/elementwise.ts';
+import { findAbove } from './generators/find-above.ts';
+import { layerNorm } from './generators/layer-norm.ts';
+import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
+import { rmsNorm } from './generators/rms-norm.ts';
+import { rope } from './generators/rope.ts';
+import { ROW_FORMATS } from './generators/row-formats.ts';
+import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
+import {
+  storeLaneF16,
+  storeLaneF32,
+  storeLaneQ8,
+  storeRowF16,
+  storeRowQ8,
+  storeValueF16,
+  storeValueF32,
+  storeValueQ8,
+} from './generators/store-kv.ts';
+import { widenKeysQ8, widenRows, widenStripF16, widenValuesQ8 } from './generators/widen-kv.ts';
+import type { KernelSet } from './kernel-module.ts';
+import { PACKED_FORMATS } from './packing/format-registry.ts';
+
+type Generate = (features: Features) => readonly FunctionBuilder[];
+
+const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
+  f32: (features) => [
+    ...upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features)),
+    ...products('f32', MAX_GROUP, features),
+    mergeAttention(features),
+    finishAttention(),
+    storeLaneF32(),
+    storeValueF32(),
+  ],
+  f16: (features) => [
+    ...products('f16', SMALL_GROUP, features),
+    widenStripF16(),
+    storeLaneF16(),
+    storeRowF16(),
+    storeValueF16(),
+  ],
+  q8_0: (features) => [
+    ...products('q8_0', SMALL_GROUP, features),
+    widenKeysQ8(),
+    widenValuesQ8(),
+    storeLaneQ8(),
+    storeRowQ8(),
+    storeValueQ8(),
+  ],
+};
+
+const SETS: ReadonlyMap<KernelSet, Generate> = new Map<KernelSet, Generate>([
+  ['common', commonKernels],
+  ...KV_DTYPES.map((dtype): [KernelSet, Generate] => [`pages ${dtype}`, PAGES[dtype]]),
+  ...PACKED_FORMATS.map(({ dtype, kernels }): [KernelSet, Generate] => [`weights ${dtype}`, kernels]),
+]);
+
+export const ALL_SETS: readonly KernelSet[] = [...SETS.keys()];
+
+/** The functions of the sets, each once. */
+export function kernelFunctions(sets: readonly KernelSet[], features: Features): readonly FunctionBuilder[] {
+  const functions = sets.flatMap((set) => SETS.get(set)!(features));
+  return [...new Map(functions.map((fn) => [fn.name, fn])).values()];
+}
+
+function commonKernels(features: Features): readonly FunctionBuilder[] {
+  return [
+    add(),
+    siluMul(features),
+    geluMul(features),
+    rmsNorm(features),
+    layerNorm(features),
+    rope(),
+    rowMax(),
+    findAbove(),
+    highest(),
+    sumOfWideExponentials(features),
+    sumOfExponentials(features),
+    ...Object.values(ROW_FORMATS).map(widenRows),
+  ];
+}
+
+/** Attention's two products, for each number of queries that may go together. */
+function products(dtype: StripDType, maxQueries: number, features: Features): FunctionBuilder[] {
+  return upTo(maxQueries).flatMap((numQueries) => [
+    attentionScores(dtype, numQueries, features),
+    attentionValues(dtype, numQueries, features),
+  ]);
+}
+
+function upTo(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i + 1);
+}
