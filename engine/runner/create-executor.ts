@@ -1,4 +1,5 @@
 /** Chooses where steps run. */
+import { UnsupportedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
 import { ReferenceBackend } from '../kernels/reference/reference-backend.ts';
 import { sharesWithWorkers } from '../kernels/worker-backends.ts';
@@ -12,9 +13,14 @@ import { WorkerPoolExecutor } from './worker-pool-executor.ts';
 /** @param numThreads  worker threads; 0 for the caller's own. A backend that computes elsewhere (a GPU) has use for none: the
  *   caller's thread tells it what to do, and waits without blocking.
  * @returns threads that have begun to start, or undefined where there are none. The backend's memories must all be there
- *   (`arrange`); tensors may still come. */
+ *   (`arrange`); tensors may still come.
+ * @throws UnsupportedError where threads could share no memory */
 export function createWorkers(backend: KernelBackend, numThreads: number): StepWorkers | undefined {
-  return numThreads === 0 || !sharesWithWorkers(backend) ? undefined : new StepWorkers(backend, numThreads);
+  if (numThreads === 0 || !sharesWithWorkers(backend)) return undefined;
+  if (typeof SharedArrayBuffer === 'undefined') {
+    throw new UnsupportedError(`numThreads ${numThreads}`, 'this process has no SharedArrayBuffer; 0 computes without');
+  }
+  return new StepWorkers(backend, numThreads);
 }
 
 /** @param workers  undefined: steps run on the caller's thread, or on a device

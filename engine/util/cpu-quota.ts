@@ -11,6 +11,8 @@ export interface CpuSources {
   readonly affinity: () => number;
   /** A file's text, or undefined when it cannot be read. */
   readonly read: (path: string) => string | undefined;
+  /** Whether threads can see each other's memory. */
+  readonly sharesMemory: () => boolean;
 }
 
 const SYSTEM: CpuSources = {
@@ -22,10 +24,14 @@ const SYSTEM: CpuSources = {
       return undefined;
     }
   },
+  // Missing in a page that is not isolated from other sites, and so in a window of an application made of pages.
+  sharesMemory: () => typeof SharedArrayBuffer !== 'undefined',
 };
 
-/** Threads worth starting: the affinity mask's size, cut to the control group's quota rounded up. At least 1. */
+/** Threads worth starting: the affinity mask's size, cut to the control group's quota rounded up. At least 1,
+ * unless none could see the model. */
 export function availableThreads(sources: CpuSources = SYSTEM): number {
+  if (!sources.sharesMemory()) return 0;
   const quota = cgroupQuota(sources);
   const affinity = Math.max(1, sources.affinity());
   return quota === undefined ? affinity : Math.max(1, Math.min(affinity, Math.ceil(quota)));

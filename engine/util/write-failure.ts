@@ -10,6 +10,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: 'the file system is read-only',
   ENOSPC: 'no space is left',
   EDQUOT: 'no space is left within the quota',
+  EFBIG: 'the file would be larger than is allowed',
   ENAMETOOLONG: 'its name is too long',
 };
 

@@ -255,6 +255,24 @@ it('quern logits ends at Ctrl-C, though it computes on the thread that would hea
   expect(code).toBe(130);
 });
 
+it('without shared memory it computes on its own thread, and says so when threads are asked for', async () => {
+  const env = { NODE_OPTIONS: '--import=data:text/javascript,delete%20globalThis.SharedArrayBuffer' };
+  const args = ['-m', DRAFT, '-n', '3', '--temperature', '0', 'Once'];
+  const runs = await Promise.all([
+    runCli(['run', ...args]),
+    runCli(['run', ...args], { env }),
+    runCli(['run', '--backend', 'reference', ...args], { env }),
+  ]);
+  expect(runs.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
+    Array(3).fill({ code: 0, stdout: runs[0].stdout }),
+  );
+  const { code, stderr } = await runCli(['run', '-t', '2', ...args], { env });
+  expect(stderr).toBe(
+    'quern: numThreads 2 is not supported: this process has no SharedArrayBuffer; 0 computes without\n',
+  );
+  expect(code).toBe(3);
+});
+
 it('an older Node gets a sentence, not the first syntax that it does not know', async () => {
   const pretend = 'Object.defineProperty(process.versions, "node", { value: "22.18.0" })';
   const { code, stdout, stderr } = await runCli(['--version'], {

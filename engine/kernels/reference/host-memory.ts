@@ -8,20 +8,21 @@ import type { BufferHandle, Tensor } from '../../tensor/tensor.ts';
 
 export const REFERENCE_OWNER = 'reference';
 
-/** One allocation: shared memory from the start, so that worker threads can run the same ops over the same bytes.
+/** One allocation: shared memory from the start, so that worker threads can run the same ops over the same bytes (where a
+ * process has none, it has no workers either).
  * Typed-array access to a SharedArrayBuffer costs what it costs in an ArrayBuffer. */
 export class HostBuffer implements BufferHandle {
   readonly owner = REFERENCE_OWNER;
   readonly byteLength: number;
-  #bytes: Uint8Array<SharedArrayBuffer> | undefined;
+  #bytes: Uint8Array | undefined;
 
-  constructor(memory: SharedArrayBuffer) {
+  constructor(memory: ArrayBufferLike) {
     this.byteLength = memory.byteLength;
     this.#bytes = new Uint8Array(memory);
   }
 
   /** @throws InvalidArgumentError after `release`. */
-  get bytes(): Uint8Array<SharedArrayBuffer> {
+  get bytes(): Uint8Array {
     if (this.#bytes === undefined) throw new InvalidArgumentError('tensor', 'its memory was freed');
     return this.#bytes;
   }
@@ -37,17 +38,17 @@ export class HostBuffer implements BufferHandle {
 }
 
 /** All bytes of the buffer that the tensor views. */
-export function hostBytes(tensor: Tensor): Uint8Array<SharedArrayBuffer> {
+export function hostBytes(tensor: Tensor): Uint8Array {
   return (tensor.buffer as HostBuffer).bytes;
 }
 
 /** An f32 tensor's values; writing to the array writes to the tensor. */
-export function floatsOf(tensor: Tensor): Float32Array<SharedArrayBuffer> {
+export function floatsOf(tensor: Tensor): Float32Array {
   return new Float32Array(hostBytes(tensor).buffer, alignedOffset(tensor), tensor.numElements);
 }
 
 /** An i32 tensor's values; writing to the array writes to the tensor. */
-export function intsOf(tensor: Tensor): Int32Array<SharedArrayBuffer> {
+export function intsOf(tensor: Tensor): Int32Array {
   return new Int32Array(hostBytes(tensor).buffer, alignedOffset(tensor), tensor.numElements);
 }
 

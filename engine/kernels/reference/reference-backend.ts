@@ -178,7 +178,8 @@ function whyNotOwned({ buffer }: Tensor): string {
 
 function newHostBuffer(byteLength: number, what: string): HostBuffer {
   try {
-    return new HostBuffer(new SharedArrayBuffer(byteLength));
+    const Memory = typeof SharedArrayBuffer === 'undefined' ? ArrayBuffer : SharedArrayBuffer;
+    return new HostBuffer(new Memory(byteLength));
   } catch (cause) {
     const advice = 'use a smaller model or quantization, or fewer KV blocks';
     throw new OutOfMemoryError(what, byteLength, advice, { cause });

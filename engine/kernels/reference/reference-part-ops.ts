@@ -21,6 +21,6 @@ export function referencePartOps(part: Part, gate: Gate): KernelOps {
 
 /** A buffer as its shared memory, which a message to a worker keeps shared, and back. */
 export const hostBufferCodec = {
-  encode: (buffer: BufferHandle): SharedArrayBuffer => (buffer as HostBuffer).bytes.buffer,
+  encode: (buffer: BufferHandle): SharedArrayBuffer => (buffer as HostBuffer).bytes.buffer as SharedArrayBuffer,
   decode: (encoded: unknown): BufferHandle => new HostBuffer(encoded as SharedArrayBuffer),
 };

@@ -4,6 +4,7 @@ import { availableThreads, cgroupQuota } from '../../../engine/util/cpu-quota.ts
 const machine = (affinity: number, files: Record<string, string>) => ({
   affinity: () => affinity,
   read: (path: string) => files[path],
+  sharesMemory: () => true,
 });
 
 describe('cgroup v2', () => {
@@ -57,4 +58,8 @@ it('never exceeds the affinity mask and never goes below one', () => {
   for (const garbage of ['', 'x y', '-5 100000', '1 0', 'NaN NaN']) {
     expect(availableThreads(machine(3, { '/proc/self/cgroup': '0::/\n', '/sys/fs/cgroup/cpu.max': garbage }))).toBe(3);
   }
+});
+
+it('is none where threads would share no memory', () => {
+  expect(availableThreads({ ...machine(8, {}), sharesMemory: () => false })).toBe(0);
 });
