@@ -92,9 +92,14 @@ async function loadParts(path: string, backend: KernelBackend, options: Resolved
       tokenizerPath,
       onProgress,
       signal,
-      onConfig: (config) => outlineModelMemory(config, memoryOptions(config, options)),
-      startWorkers: () => {
+      onConfig: (config) => {
+        const needs = outlineModelMemory(config, memoryOptions(config, options));
+        // They load their code while kernels are compiled.
         workers = createWorkers(backend, numThreads);
+        return needs;
+      },
+      attachWorkers: () => {
+        workers?.attach(backend);
         return workers?.offload;
       },
     });

@@ -29,8 +29,8 @@ export interface LoadModelOptions extends Omit<LoadWeightsOptions, 'offload'> {
    * @returns what will be allocated beside the weights, so that a model larger than one memory finds its place. Undefined:
    *   everything must fit into one. */
   readonly onConfig?: ((config: ModelConfig) => MemoryNeeds | undefined) | undefined;
-  /** Called once memory is arranged: begins to start threads that pack weights. Default: none, the calling thread does. */
-  readonly startWorkers?: (() => Offload | undefined) | undefined;
+  /** Called once memory is arranged, for threads that pack weights. Default: none, the calling thread does. */
+  readonly attachWorkers?: (() => Offload | undefined) | undefined;
 }
 
 /** @throws FileAccessError, FormatError, UnsupportedError, OutOfMemoryError; AbortError by `signal`. The file is closed
@@ -47,8 +47,8 @@ export async function loadModel(
     const family = findModelFamily(config.architecture);
     const plan = planWeights(opened, { family, config });
     if (needs !== undefined) backend.arrange?.(outlineOf(plan, config.numLayers, needs));
-    const offload = options.startWorkers?.();
-    // While the threads start, which takes about as long.
+    const offload = options.attachWorkers?.();
+    // While the threads load their code, which takes about as long.
     const tokenizer =
       options.tokenizerPath === undefined
         ? await opened.readTokenizer()

@@ -1,7 +1,6 @@
 /** Chooses where steps run. */
 import { UnsupportedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import { ReferenceBackend } from '../kernels/reference/reference-backend.ts';
 import { sharesWithWorkers } from '../kernels/worker-backends.ts';
 import { DeviceExecutor } from './device-executor.ts';
 import type { Executor } from './executor.ts';
@@ -12,15 +11,14 @@ import { WorkerPoolExecutor } from './worker-pool-executor.ts';
 
 /** @param numThreads  worker threads; 0 for the caller's own. A backend that computes elsewhere (a GPU) has use for none: the
  *   caller's thread tells it what to do, and waits without blocking.
- * @returns threads that have begun to start, or undefined where there are none. The backend's memories must all be there
- *   (`arrange`); tensors may still come.
+ * @returns threads that have begun to start, or undefined where there are none. `attach` gives them the backend.
  * @throws UnsupportedError where threads could share no memory */
 export function createWorkers(backend: KernelBackend, numThreads: number): StepWorkers | undefined {
   if (numThreads === 0 || !sharesWithWorkers(backend)) return undefined;
   if (typeof SharedArrayBuffer === 'undefined') {
     throw new UnsupportedError(`numThreads ${numThreads}`, 'this process has no SharedArrayBuffer; 0 computes without');
   }
-  return new StepWorkers(backend, numThreads);
+  return new StepWorkers(numThreads);
 }
 
 /** @param workers  undefined: steps run on the caller's thread, or on a device
@@ -34,5 +32,5 @@ export function createExecutor(
   if (workers !== undefined) return new WorkerPoolExecutor(backend, model, workers);
   if (numThreads === 0 || sharesWithWorkers(backend)) return new InlineExecutor(backend, model);
   // These threads see nothing of the device's memory: what they work on comes with the task.
-  return new DeviceExecutor(backend, model, () => new StepWorkers(new ReferenceBackend(), numThreads));
+  return new DeviceExecutor(backend, model, () => new StepWorkers(numThreads));
 }

@@ -1,7 +1,7 @@
-/** The code of a worker thread: attaches to the backend's shared memory once, does jobs while weights load, learns the
- * model, then runs its part of each step. Loaded through `step-worker-entry.cts`. */
+/** The code of a worker thread: attaches to the backend's shared memory, does jobs while weights load, learns the model, then
+ * runs its part of each step. Loaded through `step-worker-entry.cts`. */
 import { workerData } from 'piscina';
-import { attachWorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
+import { attachWorkerBackend, type WorkerBackend, type WorkerMessage } from '../kernels/worker-backends.ts';
 import { findModelFamily } from '../model/model-registry.ts';
 import { Candidates } from '../sampling/candidates.ts';
 import { runSampleJob } from '../sampling/run-sample-job.ts';
@@ -13,9 +13,10 @@ import { runStep, type StepModel, type StepSize } from './step-program.ts';
 
 /** What a worker is born with. */
 export interface StepWorkerData {
-  readonly backend: WorkerMessage;
   readonly numThreads: number;
   readonly barrier: SharedArrayBuffer;
+  /** Undefined until there is one. */
+  backend: WorkerMessage | undefined;
   /** Undefined while weights load. */
   plan: SharedPlan | undefined;
 }
@@ -24,6 +25,12 @@ export interface StepWorkerData {
 export interface StepTask {
   readonly part: number;
   readonly size: StepSize;
+}
+
+/** The backend whose jobs and steps are to come. The workers meet, so that each takes one. */
+export interface AttachTask {
+  readonly part: number;
+  readonly backend: WorkerMessage;
 }
 
 /** What the steps to come compute. The workers meet, so that each takes one. */
@@ -42,11 +49,11 @@ export interface RowsTask {
   readonly rows: readonly RowJob[];
 }
 
-export type WorkerTask = StepTask | PlanTask | JobTask | RowsTask;
+export type WorkerTask = StepTask | AttachTask | PlanTask | JobTask | RowsTask;
 
-const { backend: message, plan, numThreads, barrier: barrierBuffer } = workerData as StepWorkerData;
+const { numThreads, barrier: barrierBuffer, backend: message, plan } = workerData as StepWorkerData;
 const barrier = new Barrier(numThreads, barrierBuffer);
-const backend = attachWorkerBackend(message);
+let backend = message === undefined ? undefined : attachWorkerBackend(message);
 let model = plan === undefined ? undefined : modelOf(plan);
 
 /** Made when it is first needed: few requests need whole rows. */
@@ -57,15 +64,26 @@ let candidates: Candidates | undefined;
  * @throws BarrierPoisonedError when another worker failed; what an op or a job threw, after freeing the others. */
 export function runTask(task: WorkerTask): unknown {
   try {
-    if ('job' in task) return backend.runJob(task.job);
+    if ('job' in task) return attached().runJob(task.job);
     if ('rows' in task) return sampleRows(task);
-    if ('plan' in task) learn(task);
+    if ('backend' in task) attach(task);
+    else if ('plan' in task) learn(task);
     else runPart(task);
     return undefined;
   } catch (error) {
     if (!(error instanceof BarrierPoisonedError)) barrier.poison();
     throw error;
   }
+}
+
+function attach({ backend: message }: AttachTask): void {
+  backend = attachWorkerBackend(message);
+  barrier.wait();
+}
+
+function attached(): WorkerBackend {
+  if (backend === undefined) throw new Error('a task came before the backend');
+  return backend;
 }
 
 function learn({ plan }: PlanTask): void {
@@ -78,7 +96,7 @@ function runPart({ part, size }: StepTask): void {
   const step = model;
   if (step === undefined) throw new Error('a step came before the model');
   const thread = { part: { index: part, count: numThreads }, gate: barrier };
-  backend.repeat(step, JSON.stringify(size), thread, (ops) => runStep(ops, step, size));
+  attached().repeat(step, JSON.stringify(size), thread, (ops) => runStep(ops, step, size));
 }
 
 function sampleRows({ rows }: RowsTask): SampleJobResult[] {
@@ -90,9 +108,9 @@ function sampleRows({ rows }: RowsTask): SampleJobResult[] {
 
 function sharedRow(place: number): Float32Array {
   if (model === undefined) throw new Error('a row came before the model');
-  return backend.view(model.memory.activations.logits.slice(place, place + 1));
+  return attached().view(model.memory.activations.logits.slice(place, place + 1));
 }
 
 function modelOf(plan: SharedPlan): StepModel {
-  return decodePlan(plan, findModelFamily(plan.config.architecture), backend.codec);
+  return decodePlan(plan, findModelFamily(plan.config.architecture), attached().codec);
 }

@@ -1,7 +1,9 @@
-/** The worker threads of an engine: a Piscina pool in which each thread runs at most one task. Threads start with the
- * backend's memory and take weights in as they come from the file; later they learn the model and run steps.
+/** The worker threads of an engine: a Piscina pool in which each thread runs at most one task. They load their code while the
+ * backend compiles its kernels, then get its memory and take weights in as they come from the file; later they learn the
+ * model and run steps.
  *
- *   born        { backend, barrier }                      the plan too, where a thread replaces one that died
+ *   born        { barrier }                               backend and plan too, where a thread replaces one that died
+ *   attach      one task per thread, which meet at the barrier
  *   offload     one task, on any thread
  *   runParts    one task per thread, which meet at the barrier
  *   sampleRows  one task per thread, of which each does its own; rows lie in shared memory or come with the task
@@ -11,7 +13,7 @@
 import { Piscina } from 'piscina';
 import { WorkerCrashedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
-import { type BufferCodec, workerMessage } from '../kernels/worker-backends.ts';
+import { type BufferCodec, type WorkerMessage, workerMessage } from '../kernels/worker-backends.ts';
 import type { SampleJobResult } from '../sampling/sample-job.ts';
 import { Barrier } from './barrier.ts';
 import type { RowJob } from './row-sampling.ts';
@@ -25,20 +27,21 @@ const WORKER_URL = new URL(`./step-worker-entry.${import.meta.url.endsWith('.ts'
 export class StepWorkers {
   readonly numThreads: number;
   readonly #barrier: Barrier;
-  readonly #codec: BufferCodec;
+  /** Known with the backend. */
+  #codec: BufferCodec | undefined;
+  #attaching: Promise<void> | undefined;
   /** Every thread is born with a copy of this, as it is at that moment. */
   readonly #workerData: StepWorkerData;
   #pool: Piscina<WorkerTask, unknown>;
   /** Set while a pool that cannot heal by itself is taken down. */
   #takingDown: Promise<void> | undefined;
   #numRunning = 0;
+  #isClosed = false;
 
-  constructor(backend: KernelBackend, numThreads: number) {
+  constructor(numThreads: number) {
     this.numThreads = numThreads;
     this.#barrier = new Barrier(numThreads);
-    const { message, codec } = workerMessage(backend);
-    this.#codec = codec;
-    this.#workerData = { backend: message, numThreads, barrier: this.#barrier.buffer, plan: undefined };
+    this.#workerData = { numThreads, barrier: this.#barrier.buffer, backend: undefined, plan: undefined };
     this.#pool = this.#createPool();
   }
 
@@ -47,16 +50,41 @@ export class StepWorkers {
     return this.#pool.threads;
   }
 
-  /** Tells every thread what the steps to come compute. They meet, so it resolves when all have loaded their code. */
-  share(model: StepModel): Promise<void> {
-    const plan = encodePlan(model, this.#codec);
+  /** Gives every thread the backend's memories, which must all be there, and kernels. What comes after waits for it. */
+  attach(backend: KernelBackend): void {
+    const { message, codec } = workerMessage(backend);
+    this.#codec = codec;
+    this.#workerData.backend = message;
+    this.#attaching = this.#attach(message);
+    this.#attaching.catch(() => {});
+  }
+
+  async #attach(backend: WorkerMessage): Promise<void> {
+    try {
+      await this.runParts((part) => ({ part, backend }));
+    } catch (error) {
+      // Some may have missed it, but threads of a new pool are born with it.
+      if (!this.#isClosed) this.#takingDown ??= this.#pool.destroy();
+      await this.#heal();
+      throw error;
+    } finally {
+      this.#attaching = undefined;
+    }
+  }
+
+  /** Tells every thread what the steps to come compute.
+   * Errors  WorkerCrashedError */
+  async share(model: StepModel): Promise<void> {
+    await this.#attaching;
+    const plan = encodePlan(model, this.#codec!);
     this.#workerData.plan = plan;
-    return this.runParts((part) => ({ part, plan }));
+    await this.runParts((part) => ({ part, plan }));
   }
 
   /** Does a backend's job (`KernelBackend.loadWeight`) on one of the threads.
    * Errors  WorkerCrashedError when the thread died */
   offload = async (job: unknown): Promise<unknown> => {
+    await this.#attaching;
     const { result, failure } = await this.#run({ job });
     if (failure === undefined) return result;
     await this.#heal();
@@ -91,7 +119,9 @@ export class StepWorkers {
     return jobs.map((_, i) => (outcomes[i % numTasks]!.result as SampleJobResult[])[Math.floor(i / numTasks)]!);
   }
 
+  /** Tasks that are running or waiting fail. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#pool.destroy();
   }
 
@@ -127,16 +157,15 @@ export class StepWorkers {
   /** Piscina starts no replacement for a worker that died before it was ready. A task that waits for one would wait for
    * ever, and the other parts of its step for it. */
   #takeDownIfStuck(pool: Piscina<WorkerTask, unknown>): void {
-    const isOurs = pool === this.#pool && this.#takingDown === undefined;
+    const isOurs = pool === this.#pool && this.#takingDown === undefined && !this.#isClosed;
     if (!isOurs || this.#numRunning === 0 || pool.threads.length === this.numThreads) return;
     this.#barrier.poison();
     this.#takingDown = pool.destroy();
   }
 
   async #heal(): Promise<void> {
-    if (this.#takingDown === undefined) return;
     await this.#takingDown;
-    if (this.#takingDown === undefined) return;
+    if (this.#takingDown === undefined || this.#isClosed) return;
     this.#takingDown = undefined;
     this.#pool = this.#createPool();
   }

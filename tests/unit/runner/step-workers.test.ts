@@ -8,7 +8,8 @@ let backend: WasmBackend;
 let workers: StepWorkers;
 beforeEach(() => {
   backend = new WasmBackend();
-  workers = new StepWorkers(backend, 2);
+  workers = new StepWorkers(2);
+  workers.attach(backend);
 });
 afterEach(async () => {
   await workers.close();
@@ -28,6 +29,13 @@ async function load(): Promise<Float32Array> {
 
 it('packs weights, many at a time, before any model is known', async () => {
   await Promise.all(Array.from({ length: 12 }, load));
+});
+
+it('can be closed while threads load their code', async () => {
+  const outcome = expect(load()).rejects.toBeInstanceOf(WorkerCrashedError);
+  await workers.close();
+  await outcome;
+  expect(workers.threads).toHaveLength(0);
 });
 
 it.each(['before they are ready', 'when they are ready'])('all threads die %s', async (when) => {

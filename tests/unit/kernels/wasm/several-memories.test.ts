@@ -101,8 +101,9 @@ async function run(path: string, maxHeapBytes: number | undefined, numThreads: n
   try {
     const model = await loadModel(path, backend, {
       onConfig: (config) => outlineModelMemory(config, MEMORY),
-      startWorkers: () => {
+      attachWorkers: () => {
         workers = createWorkers(backend, numThreads);
+        workers?.attach(backend);
         return workers?.offload;
       },
     });

@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, it } from 'vitest';
 import { InvalidArgumentError, OutOfMemoryError, UnsupportedError } from '../../../../engine/errors.ts';
+import { ALL_SETS } from '../../../../engine/kernels/wasm/kernel-sets.ts';
 import { probeWasm } from '../../../../engine/kernels/wasm/probe-wasm.ts';
 import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
+import { attachWasm } from '../../../../engine/kernels/wasm/wasm-worker.ts';
 import { FLOAT_DTYPES, type FloatDType } from '../../../../engine/tensor/dtype.ts';
 import { dequantize } from '../../../../engine/tensor/quant/codec.ts';
 import { quantFormat } from '../../../../engine/tensor/quant/quant-registry.ts';
@@ -59,6 +61,31 @@ describe('WasmBackend', () => {
       expect(backend.memoryUsage().weights).toBe(before.weights);
     },
   );
+
+  it('hands to threads what the model was said to need, or else everything', async () => {
+    const unit = {
+      name: 'layer 0',
+      weights: [
+        { dtype: 'q4_0', shape: [8, 64] },
+        { dtype: 'iq4_nl', shape: [8, 64] },
+        { dtype: 'bf16', shape: [64] },
+      ],
+      kv: [{ dtype: 'f16', shape: [1, 1, 16, 64] }],
+    } as const;
+    const told = new WasmBackend();
+    told.arrange({ units: [unit], scratch: [] });
+    const needed = ['common', 'weights q4_0', 'weights f32', 'pages f32', 'pages f16'];
+    expect(told.attachment.compiled.sets).toEqual(needed);
+    expect(told.attachment.compiled.modules).toHaveLength(1);
+    const [machine] = attachWasm(told.attachment);
+    expect(() => machine!.expectKernels(['common', 'weights q4_0'])).not.toThrow();
+    expect(() => machine!.expectKernels(['weights q8_0'])).toThrow(UnsupportedError);
+    await told.close();
+
+    const untold = new WasmBackend({ revectorize: 'off' });
+    expect(untold.attachment.compiled.sets).toEqual(ALL_SETS);
+    await untold.close();
+  });
 
   it('multiplies by every weight format natively, and leaves rows to the reference that no memory is kept for', async () => {
     const isNative = async (dtype: FloatDType, rowLength: number): Promise<boolean> => {
