@@ -17,6 +17,7 @@ export class KnownTokens {
   #ids: Int32Array = new Int32Array(64);
   #numUntouchedTop = 0;
   #floor = Number.NEGATIVE_INFINITY;
+  #floorId = Number.POSITIVE_INFINITY;
 
   constructor(candidates: Candidates) {
     this.#candidates = candidates;
@@ -29,6 +30,7 @@ export class KnownTokens {
     this.#touched = this.#collect(edits, context);
     const isAll = numTop >= vocabSize;
     this.#floor = isAll || numTop === 0 ? Number.NEGATIVE_INFINITY : top[2 * numTop - 1]!;
+    this.#floorId = isAll || numTop === 0 ? Number.POSITIVE_INFINITY : top[2 * numTop - 2]!;
     const byId = Array.from({ length: numTop }, (_, i) => i).sort((a, b) => top[2 * a]! - top[2 * b]!);
     const candidates = this.#candidates;
     candidates.clear();
@@ -52,20 +54,14 @@ export class KnownTokens {
     return this.#floor;
   }
 
-  get touched(): Int32Array {
-    return this.#touched;
+  /** Whether a token that has this logit now comes before every unknown one. Of equals the lower id does, and the best were
+   * listed in that order: unknown tokens at the floor have higher ids than the last of them. */
+  isAheadOfUnknown(tokenId: number, logit: number): boolean {
+    return logit > this.#floor || (logit === this.#floor && tokenId <= this.#floorId);
   }
 
-  isTouched(tokenId: number): boolean {
-    const touched = this.#touched;
-    let low = 0;
-    let high = touched.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (touched[middle]! < tokenId) low = middle + 1;
-      else high = middle;
-    }
-    return touched[low] === tokenId;
+  get touched(): Int32Array {
+    return this.#touched;
   }
 
   #addTouched(row: Float32Array, index: number): void {

@@ -105,13 +105,12 @@ export class SummarySampler {
     return false;
   }
 
-  /** Candidates that are certainly better than every unknown token, best first. */
+  /** Candidates that certainly come before every unknown token, best first. */
   #placesInOrder(): number[] {
     const { ids, logits, size } = this.#candidates;
-    const { floor } = this.#known;
     const places: number[] = [];
     for (let place = 0; place < size; place++) {
-      if (logits[place]! > floor || !this.#known.isTouched(ids[place]!)) places.push(place);
+      if (this.#known.isAheadOfUnknown(ids[place]!, logits[place]!)) places.push(place);
     }
     return places.sort((a, b) => logits[b]! - logits[a]! || a - b);
   }

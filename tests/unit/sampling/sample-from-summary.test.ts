@@ -105,6 +105,23 @@ describe('sampleFrom', () => {
     expect(numCertain / numAsked).toBeGreaterThan(0.6);
   });
 
+  it('equal logits at the edge of what is known come in the order of their ids, touched by an edit or not', () => {
+    // More equals than a summary lists. Tokens 0 and 290 are touched and stay as they are: 0 comes before all the others,
+    // and before 290 come some that are not known.
+    const row = new Float32Array(300);
+    for (const tokenIds of [[0], [290], [0, 290]]) {
+      const history = { tokenIds, numTokens: tokenIds.length, numPromptTokens: tokenIds.length };
+      const sampler = samplerOf(row.length, { top_p: 0, frequency_penalty: -1 }, 1);
+      const summary = summaryOf(row, sampler.summaryNeeds(ALL)!);
+      expect(sampler.sampleFrom(summary, history)).toEqual({ tokenId: 0 });
+    }
+    // Nearly all are in the nucleus, but not 290: which they are cannot be told.
+    const sampler = samplerOf(row.length, { top_p: 0.9, frequency_penalty: -1 }, 1);
+    const summary = summaryOf(row, sampler.summaryNeeds(ALL)!);
+    const history = { tokenIds: [290], numTokens: 1, numPromptTokens: 1 };
+    expect(sampler.sampleFrom(summary, history)).toBeUndefined();
+  });
+
   const commonOptions: SamplingOptions[] = [
     { temperature: 0 },
     { temperature: 0, repetition_penalty: 1.2 },
