@@ -8,25 +8,23 @@
 import { execFileSync } from 'node:child_process';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import type { Engine } from '../../engine/index.ts';
 import { Rng } from '../../engine/util/rng.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    other: { type: 'string' },
-    this: { type: 'string', default: '.' },
-    rounds: { type: 'string', default: '20' },
-    prompt: { type: 'string', default: '512' },
-    generate: { type: 'string', default: '64' },
-    threads: { type: 'string', default: '2' },
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-    note: { type: 'string' },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  model: { type: 'string' },
+  other: { type: 'string' },
+  this: { type: 'string', default: '.' },
+  rounds: { type: 'string', default: '20' },
+  prompt: { type: 'string', default: '512' },
+  generate: { type: 'string', default: '64' },
+  threads: { type: 'string', default: '2' },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
+  note: { type: 'string' },
 });
 if (options.model === undefined || options.other === undefined) throw new Error('--model and --other are needed');
 const model = resolve(options.model);

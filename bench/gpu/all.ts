@@ -9,21 +9,19 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { saveResults } from '../lib/result-log.ts';
 
 const CHECKOUT = join(import.meta.dirname, '../..');
 const QUERN = join(CHECKOUT, 'bin/quern.js');
 
-const { values: options } = parseArgs({
-  options: {
-    folder: { type: 'string', default: join(CHECKOUT, '.cache/models') },
-    shape: { type: 'string', multiple: true, default: ['llama-3.2-1b', 'llama-3.1-8b'] },
-    type: { type: 'string', multiple: true, default: ['q4_0', 'q8_0', 'f16'] },
-    shrink: { type: 'string', default: '1' },
-    note: { type: 'string', default: '' },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  folder: { type: 'string', default: join(CHECKOUT, '.cache/models') },
+  shape: { type: 'string', multiple: true, default: ['llama-3.2-1b', 'llama-3.1-8b'] },
+  type: { type: 'string', multiple: true, default: ['q4_0', 'q8_0', 'f16'] },
+  shrink: { type: 'string', default: '1' },
+  note: { type: 'string', default: '' },
 });
 
 /** As options of `quern bench`: what is lost in f16 and int8 is in docs/webgpu.md. */

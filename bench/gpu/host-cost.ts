@@ -8,26 +8,24 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
 import { resolveShape } from '../../engine/synth/model-shape.ts';
 import { writeSyntheticModel } from '../../engine/synth/write-synthetic-model.ts';
 import { withEventLoopDelay } from '../lib/event-loop.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { saveResults } from '../lib/result-log.ts';
 import { openDecodeLoop } from './decode-loop.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    backend: { type: 'string', default: 'webgpu' },
-    steps: { type: 'string', default: '200' },
-    layers: { type: 'string', default: '16' },
-    sequences: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-    note: { type: 'string' },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  model: { type: 'string' },
+  backend: { type: 'string', default: 'webgpu' },
+  steps: { type: 'string', default: '200' },
+  layers: { type: 'string', default: '16' },
+  sequences: { type: 'string', default: '1' },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
+  note: { type: 'string' },
 });
 const numSteps = Number(options.steps);
 const WARM_UP = 50;

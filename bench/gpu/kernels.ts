@@ -5,25 +5,23 @@
  *
  * A repetition submits as many runs as take about 50 ms, and waits for them once. Software that plays a GPU needs --shrink 16
  * or more; its figures say that the benchmark runs, and nothing about a GPU. */
-import { parseArgs } from 'node:util';
 import { BACKENDS, createBackend } from '../../engine/kernels/backend-registry.ts';
 import { measureCopyBandwidth } from '../../engine/kernels/webgpu/copy-bandwidth.ts';
 import { WebGpuBackend } from '../../engine/kernels/webgpu/webgpu-backend.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
 import { gpuCases } from './kernel-cases.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    backend: { type: 'string', default: 'webgpu' },
-    filter: { type: 'string', default: '' },
-    repetitions: { type: 'string', default: '7' },
-    shrink: { type: 'string', default: '1' },
-    'matmul-precision': { type: 'string', default: 'f32' },
-    'matvec-precision': { type: 'string', default: 'f32' },
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  backend: { type: 'string', default: 'webgpu' },
+  filter: { type: 'string', default: '' },
+  repetitions: { type: 'string', default: '7' },
+  shrink: { type: 'string', default: '1' },
+  'matmul-precision': { type: 'string', default: 'f32' },
+  'matvec-precision': { type: 'string', default: 'f32' },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
 });
 const repetitions = Math.max(5, Number(options.repetitions));
 const shrink = Number(options.shrink);

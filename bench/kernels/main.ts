@@ -3,8 +3,8 @@
  *   node bench/kernels/main.ts [--json] [--save] [--filter TEXT] [--repetitions N] [--numerics fast|portable] [--no-revectorize]
  *
  * Results to stdout; --json prints one object per line; --save appends them to bench/results/kernels.jsonl. */
-import { parseArgs } from 'node:util';
 import { WasmBackend } from '../../engine/kernels/wasm/wasm-backend.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
 import type { KernelCase } from './case-inputs.ts';
@@ -12,15 +12,13 @@ import { CASES } from './kernel-cases.ts';
 import { type MeasureOptions, measure, type Timing } from './measure.ts';
 import { newRoofline, type Roofline } from './roofline.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-    filter: { type: 'string', default: '' },
-    repetitions: { type: 'string', default: '25' },
-    numerics: { type: 'string', default: 'fast' },
-    'no-revectorize': { type: 'boolean', default: false },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
+  filter: { type: 'string', default: '' },
+  repetitions: { type: 'string', default: '25' },
+  numerics: { type: 'string', default: 'fast' },
+  'no-revectorize': { type: 'boolean', default: false },
 });
 const effort: MeasureOptions = { repetitions: Math.max(5, Number(options.repetitions)), minMs: 5 };
 

@@ -5,10 +5,10 @@
  * Each thread reads a part of its own of one shared memory, with the loop that the kernels are compared with
  * (roofline.ts); all begin together, and the slowest counts. The median of 15 repetitions for 1 to N threads. */
 import { once } from 'node:events';
-import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { type WasmMemory, WebAssemblyApi } from '../../engine/kernels/wasm/web-assembly.ts';
 import { availableThreads } from '../../engine/util/cpu-quota.ts';
+import { readFlags } from '../lib/flags.ts';
 import { newRoofline } from './roofline.ts';
 
 const MIB = 1024 * 1024;
@@ -26,7 +26,10 @@ if (isMainThread) await main();
 else serve(workerData as Share);
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { threads: { type: 'string' }, json: { type: 'boolean', default: false } } });
+  const { values } = readFlags(import.meta.filename, {
+    threads: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  });
   const numThreads = values.threads === undefined ? availableThreads() : Number(values.threads);
   if (!Number.isInteger(numThreads) || numThreads < 1 || numThreads > 7) throw new Error('--threads must be 1 to 7');
   const pages = (FIRST_BYTE + numThreads * BYTES_PER_THREAD) / 65_536;

@@ -4,7 +4,6 @@
  *
  * generate: TypeScript puts the bytes together; compile: V8 optimizes them, on all cores; test: every kernel runs both ways. */
 import { execFileSync } from 'node:child_process';
-import { parseArgs } from 'node:util';
 import { buildModule } from '../../engine/kernels/wasm/emitter/module-builder.ts';
 import { KernelLibrary } from '../../engine/kernels/wasm/kernel-library.ts';
 import type { KernelSet } from '../../engine/kernels/wasm/kernel-module.ts';
@@ -12,15 +11,14 @@ import { differingKernels } from '../../engine/kernels/wasm/kernel-self-test.ts'
 import { ALL_SETS, kernelFunctions } from '../../engine/kernels/wasm/kernel-sets.ts';
 import { withV8Flags } from '../../engine/kernels/wasm/v8-flags.ts';
 import { WebAssemblyApi } from '../../engine/kernels/wasm/web-assembly.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded } from '../lib/result-log.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    samples: { type: 'string', default: '9' },
-    child: { type: 'string' },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  json: { type: 'boolean', default: false },
+  samples: { type: 'string', default: '9' },
+  child: { type: 'string' },
 });
 
 const BASE: readonly KernelSet[] = ['common', 'pages f32'];

@@ -1,6 +1,5 @@
 /** Small pieces by themselves: (de)quantization, tokenizers, sampling. Usage: `node bench/micro/main.ts [PATTERN] [--json]`.
  * One thread; tinybench warms up and repeats; the median is what to read. */
-import { parseArgs } from 'node:util';
 import { Bench } from 'tinybench';
 import { bundledModelPath } from '../../engine/bundled-model.ts';
 import { openModel } from '../../engine/loader/open-model.ts';
@@ -10,6 +9,7 @@ import { resolveSamplingParams } from '../../engine/sampling/sampling-params.ts'
 import { FLOAT_DTYPES } from '../../engine/tensor/dtype.ts';
 import { quantFormat } from '../../engine/tensor/quant/quant-registry.ts';
 import { Rng } from '../../engine/util/rng.ts';
+import { readFlags } from '../lib/flags.ts';
 
 /** What one call works on, so that a rate can be given. */
 interface Work {
@@ -21,7 +21,11 @@ const NUM_VALUES = 2 ** 18;
 const VOCAB_SIZE = 128_256;
 const TEXT = 'Once upon a time there was a king who had three sons, and the youngest was called Hans.\n'.repeat(200);
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } });
+const { values, positionals } = readFlags(
+  import.meta.filename,
+  { json: { type: 'boolean' } },
+  { allowPositionals: true },
+);
 const pattern = positionals[0] ?? '';
 const bench = new Bench({ time: 300, warmupTime: 100 });
 const work = new Map<string, Work>();

@@ -1,7 +1,7 @@
 /** `node bench/serving/main.ts`: the engine under the load of a service. See docs/benchmarks.md. */
 import { basename } from 'node:path';
 import { Command, Option } from 'commander';
-import { addModelOptions, type ModelOptions, toEngineOptions } from '../../cli/model-options.ts';
+import { addEngineOptions, type EngineFlags, toEngineOptions } from '../../cli/model-options.ts';
 import { wholeNumber } from '../../cli/option-parsers.ts';
 import { Engine } from '../../engine/engine.ts';
 import { inspectModel } from '../../engine/inspect/model-report.ts';
@@ -10,7 +10,7 @@ import { saveResults } from '../lib/result-log.ts';
 import { runBenchmark } from './benchmark.ts';
 import { type RunFacts, toRecords, toText } from './report.ts';
 
-interface ServingOptions extends ModelOptions {
+interface ServingOptions extends EngineFlags {
   readonly concurrency: readonly number[];
   readonly requests?: number;
   readonly repetitions: number;
@@ -22,7 +22,7 @@ interface ServingOptions extends ModelOptions {
 }
 
 const command = new Command('bench/serving').description('tokens/s, TTFT, ITL and event loop delay under load');
-addModelOptions(command)
+addEngineOptions(command)
   .addOption(
     new Option('--concurrency <list>', 'requests at a time')
       .default([1, 4, 16, 64], '1,4,16,64')

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 
 const seed = process.env.QUERN_SEED === undefined ? undefined : Number(process.env.QUERN_SEED);
 const factor = Number(process.env.QUERN_RUNS ?? '1');
+if (!(factor > 0)) throw new Error(`QUERN_RUNS must be a number above 0, got ${process.env.QUERN_RUNS}`);
 
 fc.configureGlobal({
   ...(seed === undefined ? {} : { seed }),
