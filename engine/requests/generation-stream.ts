@@ -114,28 +114,34 @@ export class GenerationStream implements AsyncIterable<GenerationChunk> {
     this.#notify();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<GenerationChunk, void, void> {
-    let finished = false;
-    try {
-      for (;;) {
-        const chunk = this.#takePending();
-        if (chunk !== undefined) {
-          yield chunk;
-        } else if (this.#state.kind === 'failed') {
-          finished = true;
-          throw this.#state.error;
-        } else if (this.#state.kind === 'done') {
-          finished = true;
-          return;
-        } else {
-          await new Promise<void>((resolve) => {
-            this.#waiting.push(resolve);
-          });
+  /** Not a generator: that would know of leaving only once it was entered, and not while it waits. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<GenerationChunk, void, void> {
+    const end = { done: true, value: undefined } as const;
+    let isOver = false;
+    const reader: AsyncIterableIterator<GenerationChunk, void, void> = {
+      next: async () => {
+        while (!isOver) {
+          const chunk = this.#takePending();
+          if (chunk !== undefined) return { done: false, value: chunk };
+          if (this.#state.kind === 'open') {
+            await new Promise<void>((resolve) => this.#waiting.push(resolve));
+            continue;
+          }
+          isOver = true;
+          if (this.#state.kind === 'failed') throw this.#state.error;
         }
-      }
-    } finally {
-      if (!finished) this.#onAbandon();
-    }
+        return end;
+      },
+      return: async () => {
+        if (isOver) return end;
+        isOver = true;
+        this.#onAbandon();
+        this.#notify();
+        return end;
+      },
+      [Symbol.asyncIterator]: () => reader,
+    };
+    return reader;
   }
 
   /** Aborts the request. `result` rejects with an `AbortError` unless the request has ended already. */
@@ -161,8 +167,9 @@ export class GenerationStream implements AsyncIterable<GenerationChunk> {
           controller.error(error);
         }
       },
-      // Not `chunks.return()`: that would wait behind a pending `next()`, which may be waiting for a queued request.
-      cancel: () => this.cancel(),
+      async cancel() {
+        await chunks.return?.();
+      },
     });
   }
 

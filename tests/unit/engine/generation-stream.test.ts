@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Readable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import { AbortError } from '../../../engine/errors.ts';
 import { type GenerationResult, GenerationStream } from '../../../engine/requests/generation-stream.ts';
@@ -65,6 +67,41 @@ describe('iteration', () => {
     read.finish(RESULT);
     await collect(read);
     expect(onAbandon).toHaveBeenCalledTimes(1);
+  });
+});
+
+describe('an iterator by itself, as Readable.from uses it', () => {
+  it('abandons the request when it is left before anything was read', async () => {
+    const onAbandon = vi.fn();
+    const chunks = new GenerationStream(onAbandon)[Symbol.asyncIterator]();
+    expect(await chunks.return!()).toEqual({ done: true, value: undefined });
+    expect(await chunks.return!()).toEqual({ done: true, value: undefined });
+    expect(onAbandon).toHaveBeenCalledTimes(1);
+    expect(await chunks.next()).toEqual({ done: true, value: undefined });
+  });
+
+  it('and while somebody waits for the first token', async () => {
+    const onAbandon = vi.fn();
+    const source = Readable.from(new GenerationStream(onAbandon));
+    source.read();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    source.destroy();
+    await once(source, 'close');
+    expect(onAbandon).toHaveBeenCalledTimes(1);
+  });
+
+  it('serves two calls at once in their order, and fails one of them', async () => {
+    const stream = new GenerationStream(() => {});
+    const chunks = stream[Symbol.asyncIterator]();
+    const calls = Promise.allSettled([chunks.next(), chunks.next(), chunks.next()]);
+    stream.push({ index: 0, text: 'a', tokenIds: [1] });
+    await Promise.resolve();
+    stream.fail(new AbortError());
+    expect((await calls).map((call) => (call.status === 'rejected' ? 'failed' : call.value.value?.text))).toEqual([
+      'a',
+      'failed',
+      undefined,
+    ]);
   });
 });
 
