@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { stripTypeScriptTypes } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize, resolve } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 const ROOT = resolve(import.meta.dirname, '..');
 
@@ -34,7 +35,8 @@ export async function startPageServer(port = 0): Promise<PageServer> {
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
       console.error(error);
-      response.writeHead(500).end();
+      if (response.headersSent) response.destroy();
+      else response.writeHead(500).end();
     });
   });
   await listen(server, port);
@@ -85,8 +87,17 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     'content-length': end - start + 1,
     'accept-ranges': 'bytes',
   });
-  if (request.method === 'HEAD') response.end();
-  else createReadStream(path, { start, end }).pipe(response);
+  if (request.method === 'HEAD' || start > end) response.end();
+  else await sendFile(path, { start, end }, response);
+}
+
+/** Whoever goes away in the middle has had enough; that is no error. */
+async function sendFile(path: string, range: { start: number; end: number }, response: ServerResponse): Promise<void> {
+  try {
+    await pipeline(createReadStream(path, range), response);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
+  }
 }
 
 /** The file asked for, or `undefined` for what is not served. */
@@ -94,8 +105,18 @@ function pathOf({ url, method }: IncomingMessage): string | undefined {
   if (method !== 'GET' && method !== 'HEAD') return undefined;
   const { pathname } = new URL(url ?? '/', 'http://localhost');
   if (pathname === '/') return join(ROOT, 'browser/index.html');
-  const inside = normalize(decodeURIComponent(pathname)).slice(1);
+  const decoded = decode(pathname);
+  if (decoded === undefined) return undefined;
+  const inside = normalize(decoded).slice(1);
   return SERVED.includes(inside.split('/')[0]!) ? join(ROOT, inside) : undefined;
+}
+
+function decode(pathname: string): string | undefined {
+  try {
+    return decodeURIComponent(pathname);
+  } catch {
+    return undefined;
+  }
 }
 
 /** First and last byte asked for: all without a range. */

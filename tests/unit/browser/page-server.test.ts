@@ -1,5 +1,5 @@
 /** What the page's server gives, and to whom. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -44,6 +44,8 @@ it.each([
   'browser/%2e%2e/package.json',
   'engine',
   'engine/none.ts',
+  'engine/%zz.ts',
+  'engine/%00.ts',
 ])('does not give %s', async (path) => {
   // `fetch` would tidy the path.
   const { host } = new URL(server.url);
@@ -52,6 +54,22 @@ it.each([
     get({ hostname, port, path: `/${path}` }, (response) => resolve(response.resume().statusCode));
   });
   expect(status).toBe(404);
+});
+
+/** Packages have such files, here one that fast-check brings along. */
+const EMPTY = 'node_modules/pure-rand/lib/esm/types/RandomGenerator.js';
+
+it.skipIf(!existsSync(join(ROOT, EMPTY)))('gives an empty file', async () => {
+  const response = await fetch(at(EMPTY));
+  expect({ status: response.status, text: await response.text() }).toEqual({ status: 200, text: '' });
+});
+
+it('goes on when a reader leaves in the middle', async () => {
+  const controller = new AbortController();
+  const response = await fetch(at(MODEL), { signal: controller.signal });
+  await response.body!.getReader().read();
+  controller.abort();
+  expect((await fetch(at('/'))).status).toBe(200);
 });
 
 it('takes nothing but questions', async () => {
