@@ -88,17 +88,19 @@ export function tileName(format: string, { tokens, groups, isUnpacked = false }:
 
 /** Emits
  *
- *   (weights, x, out, outStride, numRecords, numTiles, bias, residual) -> ()
+ *   (weights, x, out, outStride, numRecords, numTiles, bias, residual, before, beforeStride) -> ()
  *
  * weights: the first group; groups lie one after another. x: one packed tile of activations. out: the first token's
  * first output; the next token's is `outStride` bytes on. numRecords: K / blockK. numTiles: how many tiles of `groups`
  * groups, one after another along the weight's rows. Both counts must be at least 1. bias: the first row's; residual: what
- * is added to the first token's first output, the rest as outputs lie; 0 for none. */
+ * is added to the first token's first output, the rest as outputs lie; 0 for none. before: the first token's first sum over
+ * the records before these, as a call for those stored it; the next token's is `beforeStride` bytes on; 0 where there are
+ * none. An output's chain of additions is the same in one call and in many. */
 export function matmulTile(format: TileFormat, shape: TileShape, features: Features): FunctionBuilder {
   const { tokens, groups, isUnpacked = false } = shape;
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
-  const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual } = fn.params(
+  const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual, before, beforeStride } = fn.params(
     'weights',
     'xStart',
     'out',
@@ -107,6 +109,8 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     'numTiles',
     'bias',
     'residual',
+    'before',
+    'beforeStride',
   );
   const xs = fn.locals('i32', tokens);
   const secondGroup = fn.local('i32');
@@ -136,6 +140,12 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
       records.set(numRecords),
       ...(groups === 2 ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
       ...sums.flat().map((sum) => sum.set(zero)),
+      when(
+        before,
+        row.set(before),
+        ...sums.flatMap((halves) => [...loadRow(fn, halves, row, 1 / format.postscale), advance(row, beforeStride)]),
+        advance(before, groups * GROUP_OUT_BYTES),
+      ),
       countDown(
         records,
         ...record,
@@ -205,6 +215,12 @@ function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
 
 function scale(fn: FunctionBuilder, sum: Local<'v128'>, postscale: number): Statement {
   return sum.set(postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
+}
+
+/** Whole powers of two bring back exactly what was stored. */
+function loadRow(fn: FunctionBuilder, halves: readonly Local<'v128'>[], row: I32, factor: number): Statement[] {
+  const loads = halves.map((sum, half) => sum.set(v128.load(row, half * 16)));
+  return [...loads, ...halves.map((sum) => scale(fn, sum, factor))];
 }
 
 function addRow(halves: readonly Local<'v128'>[], row: I32): Statement[] {

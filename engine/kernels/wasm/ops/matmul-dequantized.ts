@@ -44,6 +44,6 @@ export function multiplyDequantized(machine: Machine, chunk: MatmulJob, groups: 
       format.dequantize(bytes, source, row, 0, rowLength / format.blockSize);
       for (let k = 0, to = packed / 4 + i; k < rowLength; k++, to += GROUP_ROWS) floats[to] = row[k]!;
     }
-    multiplyGroups(machine, chunk, { weight: packed, unpacked: 0, group, numGroups: 1 }, scratch);
+    multiplyGroups(machine, chunk, { address: packed, isAlone: true, unpacked: 0, group, numGroups: 1 }, scratch);
   }
 }

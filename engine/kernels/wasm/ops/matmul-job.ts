@@ -8,9 +8,11 @@ import type { Kernel } from '../kernel-module.ts';
 import { ACTIVATION_AREA_BYTES, type LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import { groupBytes, type PackedFormat } from '../packing/packed-format.ts';
+import type { PackedFormat } from '../packing/packed-format.ts';
+import { type Layout, layoutOf } from '../packing/slices.ts';
 import { addressOf } from '../wasm-buffer.ts';
 import { hostTensor } from './host-tensor.ts';
+import { type PanelSize, panelSize } from './panels.ts';
 
 /** An elementwise kernel of two operands, and the address of the first, which lies like `out`. */
 export interface Join {
@@ -34,19 +36,24 @@ export interface MatmulJob {
   readonly out: number;
   readonly firstToken: number;
   readonly numTokens: number;
-  /** Weight rows, that is output features, and groups of 8 of them. */
+  /** Weight rows, that is output features. */
   readonly numRows: number;
-  readonly numGroups: number;
   readonly rowLength: number;
   readonly numRecords: number;
-  /** Bytes of a group of rows, and of a token's packed activations. */
-  readonly groupBytes: number;
+  /** Where groups of weight rows lie. */
+  readonly layout: Layout;
+  /** Of the number of tokens. */
+  panel: PanelSize;
+  /** Bytes of a token's packed activations. */
   readonly tokenBytes: number;
-  /** Kernels by number of tokens, for one group of rows at a time and for two. */
+  /** Kernels for packed weights by number of tokens, for one group of rows at a time and for two. */
   readonly single: readonly (Kernel | undefined)[];
   readonly pairs: readonly (Kernel | undefined)[];
-  /** By number of groups at a time, for a full tile of tokens and unpacked weights. */
-  readonly unpacked: readonly (Kernel | undefined)[];
+  /** How many groups go side by side: of weights that come from memory, and of those that the cache holds. */
+  readonly firstWidth: 1 | 2;
+  readonly cachedWidth: 1 | 2;
+  /** For a full tile and unpacked weights, and how many groups it takes. */
+  readonly unpacked: { readonly kernel: Kernel | undefined; readonly groups: 1 | 2 };
 }
 
 /** A linear layer. */
@@ -59,15 +66,15 @@ export interface Layer {
 }
 
 export function jobOf(
-  { memory, kernels }: Machine,
+  { memory, kernels, tileGroups }: Machine,
   { x, weight, bias, join, out }: Layer,
   format: PackedFormat,
 ): MatmulJob {
   const [numRows, rowLength] = weight.shape as [number, number];
   const tiles = (groups: 1 | 2) =>
     Array.from({ length: TILE_TOKENS + 1 }, (_, tokens) => kernels[tileName(format.dtype, { tokens, groups })]);
-  const unpacked = (groups: 1 | 2) =>
-    kernels[tileName(format.dtype, { tokens: TILE_TOKENS, groups, isUnpacked: true })];
+  const unpackedGroups = tileGroups === 2 ? (format.unpacked?.groups ?? 1) : 1;
+  const isPairs = tileGroups === 2 && format.pairs !== 'never';
   return {
     format,
     x: addressOf(x),
@@ -80,15 +87,27 @@ export function jobOf(
     firstToken: 0,
     numTokens: x.shape[0]!,
     numRows,
-    numGroups: Math.ceil(numRows / GROUP_ROWS),
     rowLength,
     numRecords: Math.ceil(rowLength / format.record.blockK),
-    groupBytes: groupBytes(format, rowLength),
+    layout: layoutOf(format, rowLength, Math.ceil(numRows / GROUP_ROWS)),
+    panel: { groups: 0, unpacked: 0 },
     tokenBytes: bytesPerToken(format, rowLength),
     single: tiles(1),
     pairs: tiles(2),
-    unpacked: [undefined, unpacked(1), unpacked(2)],
+    firstWidth: isPairs && format.pairs === 'always' ? 2 : 1,
+    cachedWidth: isPairs ? 2 : 1,
+    unpacked: {
+      kernel: kernels[tileName(format.dtype, { tokens: TILE_TOKENS, groups: unpackedGroups, isUnpacked: true })],
+      groups: unpackedGroups,
+    },
   };
+}
+
+/** What concerns some of the tokens. */
+export function partOfJob(job: MatmulJob, firstToken: number, numTokens: number): MatmulJob {
+  const part = { ...job, firstToken, numTokens };
+  part.panel = panelSize(part);
+  return part;
 }
 
 function biasOf(memory: LinearMemory, bias: Tensor | undefined): Bias | undefined {

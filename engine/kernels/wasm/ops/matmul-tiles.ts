@@ -1,23 +1,20 @@
-/** Tiles of packed activations meet groups of packed weight rows, panel by panel. For many tokens a panel is unpacked first,
- * and full tiles read it as it then is (generators/weight-vectors.ts). Products go straight to `out`, or, where something is to
- * become of them first, by way of the thread's scratch memory (matmul-finish.ts). */
+/** Tiles of packed activations meet groups of packed weight rows, panel by panel and, where rows are long, slice by slice
+ * (packing/slices.ts); sums so far lie in the thread's scratch memory meanwhile.
+ *
+ *   packed panel      for each slice: for each tile      the slice comes from memory for the first tile
+ *   unpacked panel    for each tile, all slices          for many tokens (generators/weight-vectors.ts)
+ *
+ * Products go straight to `out`, or, where something is to become of them first, by way of the scratch memory
+ * (matmul-finish.ts). */
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
-import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import type { PackedFormat } from '../packing/packed-format.ts';
+import { runEnd, type Slice, sliceStart } from '../packing/slices.ts';
 import type { WasmBuffer } from '../wasm-buffer.ts';
 import { finish, isForKernels } from './matmul-finish.ts';
 import { type MatmulJob, tileAddress, tileTokens } from './matmul-job.ts';
-
-/** Bytes of weights that a panel of groups takes: what tile after tile of tokens finds in the L2 cache again. */
-const PANEL_BYTES = 256 * 1024;
-/** The most groups whose products are in the scratch memory at once: 16 KiB for each token of a tile. */
-const MAX_UNFINISHED = 512;
-
-/** Where a panel is unpacked: in the thread's scratch memory, behind the unfinished products. */
-const UNPACKED_START = MAX_UNFINISHED * GROUP_ROWS * TILE_TOKENS * 4;
-const UNPACKED_BYTES = THREAD_SCRATCH_BYTES - UNPACKED_START;
+import { REST_START, SUMS_BYTES } from './panels.ts';
+import { runKernel, type TileSums } from './tile-call.ts';
 
 /** Groups of 8 weight rows. */
 export interface GroupRange {
@@ -25,111 +22,156 @@ export interface GroupRange {
   readonly end: number;
 }
 
-/** Groups that tile after tile of the chunk should meet before the next ones have their turn. */
-export function groupsPerPanel(job: MatmulJob): number {
-  const { groupBytes, numTokens } = job;
-  if (numTokens <= TILE_TOKENS) return MAX_UNFINISHED;
-  const numUnpacked = unpackedPanelGroups(job);
-  if (numUnpacked > 0) return Math.min(MAX_UNFINISHED, numUnpacked);
-  return Math.max(2, Math.min(MAX_UNFINISHED, Math.floor(PANEL_BYTES / groupBytes) & ~1));
-}
-
-/** Groups of an unpacked panel; 0 where panels stay packed: too few tokens, or rows of which not even two groups fit. */
-function unpackedPanelGroups({ format, numRecords, numTokens }: MatmulJob): number {
-  if (format.unpacked === undefined || numTokens < format.unpacked.minTokens) return 0;
-  return Math.floor(UNPACKED_BYTES / (numRecords * format.unpacked.recordBytes)) & ~1;
-}
-
 /** All tokens of the chunk times groups of a packed weight: a panel at most.
  * @param scratch  address of the thread's scratch memory */
 export function multiplyPacked(machine: Machine, chunk: MatmulJob, { first, end }: GroupRange, scratch: number): void {
-  const { address } = chunk.weight.buffer as WasmBuffer;
-  const multiply = (from: number, to: number): void => {
-    if (from === to) return;
-    const weight = address + from * chunk.groupBytes;
-    const numGroups = to - from;
-    const unpacked = numGroups <= unpackedPanelGroups(chunk) ? scratch + UNPACKED_START : 0;
-    if (unpacked > 0) machine.kernels[`unpack_${chunk.format.dtype}`]!(weight, unpacked, numGroups * chunk.numRecords);
-    multiplyGroups(machine, chunk, { weight, unpacked, group: from, numGroups }, scratch);
-  };
   // A last group of fewer than 8 rows goes by way of the scratch memory, though the others may not have to.
   const endFull = Math.min(end, Math.floor(chunk.numRows / GROUP_ROWS));
-  multiply(first, endFull);
-  multiply(endFull, end);
+  if (first < endFull) multiplyRange(machine, chunk, { first, end: endFull }, scratch);
+  if (endFull < end) multiplyRange(machine, chunk, { first: endFull, end }, scratch);
 }
 
-/** Packed groups that lie one after another: all of 8 rows, or one of fewer. */
+function multiplyRange(machine: Machine, chunk: MatmulJob, { first, end }: GroupRange, scratch: number): void {
+  const { address } = chunk.weight.buffer as WasmBuffer;
+  const numGroups = end - first;
+  const unpacked = numGroups <= chunk.panel.unpacked ? scratch + REST_START : 0;
+  const groups = { address, isAlone: false, unpacked, group: first, numGroups };
+  if (unpacked > 0) unpack(machine, chunk, groups);
+  multiplyGroups(machine, chunk, groups, scratch);
+}
+
+/** Packed groups whose parts of a slice lie one after another: all of 8 rows, or one of fewer. */
 export interface PackedGroups {
-  /** Address of the first. */
-  readonly weight: number;
-  /** The same groups, unpacked; 0 where they are not. */
+  /** Of the weight, or of a group that lies by itself. */
+  readonly address: number;
+  readonly isAlone: boolean;
+  /** The same groups, unpacked, whole rows; 0 where they are not. */
   readonly unpacked: number;
-  /** Which group of the weight it is. */
+  /** Which group of the weight the first is. */
   readonly group: number;
   readonly numGroups: number;
 }
 
-/** @param scratch  room for the products of a tile: 32 bytes for each token and group */
-export function multiplyGroups(machine: Machine, chunk: MatmulJob, groups: PackedGroups, scratch: number): void {
-  const firstRow = groups.group * GROUP_ROWS;
-  const numRows = Math.min(groups.numGroups * GROUP_ROWS, chunk.numRows - firstRow);
-  const goesStraight = isForKernels(chunk) && numRows === groups.numGroups * GROUP_ROWS;
-  const bias = typeof chunk.bias === 'number' ? chunk.bias + firstRow * 4 : 0;
-  const stride = (goesStraight ? chunk.numRows : groups.numGroups * GROUP_ROWS) * 4;
-  for (let start = 0; start < chunk.numTokens; start += TILE_TOKENS) {
-    const firstToken = chunk.firstToken + start;
-    const place = (firstToken * chunk.numRows + firstRow) * 4;
-    if (goesStraight) {
-      const residual = chunk.join === undefined ? 0 : chunk.join.operand + place;
-      multiplyTile(machine, chunk, groups, { start, out: chunk.out + place, stride, bias, residual });
-    } else {
-      multiplyTile(machine, chunk, groups, { start, out: scratch, stride, bias, residual: 0 });
-      const outputs = { firstToken, numTokens: tileTokens(chunk, start), firstRow, numRows };
-      finish(machine, chunk, outputs, { address: scratch, stride });
+/** Where a group's part of a slice lies. */
+function partOf({ layout }: MatmulJob, { address, isAlone, group }: PackedGroups, slice: Slice, done = 0): number {
+  return address + (isAlone ? slice.first * layout.recordBytes : sliceStart(layout, group + done, slice));
+}
+
+/** Slices come together again. */
+function unpack({ kernels }: Machine, chunk: MatmulJob, groups: PackedGroups): void {
+  const { layout, format, numRecords } = chunk;
+  const kernel = kernels[`unpack_${format.dtype}`]!;
+  const { recordBytes } = format.unpacked!;
+  if (layout.slices.length === 1) {
+    kernel(partOf(chunk, groups, layout.slices[0]!), groups.unpacked, groups.numGroups * numRecords);
+    return;
+  }
+  for (const slice of layout.slices) {
+    for (let i = 0; i < groups.numGroups; i++) {
+      const to = groups.unpacked + (i * numRecords + slice.first) * recordBytes;
+      kernel(partOf(chunk, groups, slice, i), to, slice.count);
     }
   }
 }
 
-interface Tile {
-  /** First token in the chunk. */
-  readonly start: number;
-  readonly out: number;
-  /** From a token's outputs to the next's. */
-  readonly stride: number;
-  /** Addresses, 0 for none. */
-  readonly bias: number;
-  readonly residual: number;
-}
-
-/** As many groups as go by the best kernel for the tile, and a rest of one by one. */
-function multiplyTile(machine: Machine, chunk: MatmulJob, groups: PackedGroups, tile: Tile): void {
-  const { format, numRecords } = chunk;
-  const { out, stride, bias, residual } = tile;
-  const tokens = tileTokens(chunk, tile.start);
-  const x = tileAddress(chunk, tile.start);
-  const isUnpacked = groups.unpacked > 0 && tokens === TILE_TOKENS;
-  const width = isUnpacked ? unpackedWidth(machine, format) : packedWidth(machine, format, tile);
-  const numTiles = Math.floor(groups.numGroups / width);
-  if (numTiles > 0) {
-    const kernel = isUnpacked ? chunk.unpacked[width]! : (width === 2 ? chunk.pairs : chunk.single)[tokens]!;
-    kernel(isUnpacked ? groups.unpacked : groups.weight, x, out, stride, numRecords, numTiles, bias, residual);
+/** @param scratch  room for the products of a tile: 32 bytes for each token and group; in multiplyPacked, all of it */
+export function multiplyGroups(machine: Machine, chunk: MatmulJob, groups: PackedGroups, scratch: number): void {
+  const panel = panelOf(chunk, groups, scratch);
+  const { numTokens, layout } = chunk;
+  if (panel.takesTurns) {
+    for (const slice of layout.slices) {
+      for (let start = 0; start < numTokens; start += TILE_TOKENS) {
+        multiplySlice(chunk, panel, slice, start, 0);
+        if (slice.first + slice.count === chunk.numRecords) finishTile(machine, chunk, panel, start);
+      }
+    }
+    return;
   }
-  const numDone = numTiles * width;
-  if (numDone < groups.numGroups) {
-    const kernel = chunk.single[tokens]!;
-    const weight = groups.weight + numDone * chunk.groupBytes;
-    const done = numDone * GROUP_ROWS * 4;
-    const rest = (address: number): number => (address === 0 ? 0 : address + done);
-    kernel(weight, x, out + done, stride, numRecords, groups.numGroups - numDone, rest(bias), rest(residual));
+  for (let start = 0; start < numTokens; start += TILE_TOKENS) {
+    multiplyTile(chunk, panel, start);
+    finishTile(machine, chunk, panel, start);
   }
 }
 
-/** How many groups go side by side. */
-function unpackedWidth({ tileGroups }: Machine, { unpacked }: PackedFormat): 1 | 2 {
-  return tileGroups === 2 ? unpacked!.groups : 1;
+/** Groups, and how tiles meet them. */
+interface Panel extends PackedGroups {
+  readonly scratch: number;
+  readonly firstRow: number;
+  readonly numRows: number;
+  /** Whether nothing becomes of products that a kernel cannot do. */
+  readonly goesStraight: boolean;
+  /** Whether tile after tile meets a slice before the next: then the sums so far of all tokens are kept. */
+  readonly takesTurns: boolean;
 }
 
-/** The first tile of a panel reads its weights from memory; the next ones find them in the cache. */
-function packedWidth({ tileGroups }: Machine, { pairs }: PackedFormat, { start }: Tile): 1 | 2 {
-  return tileGroups === 2 && (pairs === 'always' || (pairs === 'cached' && start > 0)) ? 2 : 1;
+function panelOf(chunk: MatmulJob, groups: PackedGroups, scratch: number): Panel {
+  const { address, isAlone, unpacked, group, numGroups } = groups;
+  const firstRow = group * GROUP_ROWS;
+  const numRows = Math.min(numGroups * GROUP_ROWS, chunk.numRows - firstRow);
+  const goesStraight = isForKernels(chunk) && numRows === numGroups * GROUP_ROWS;
+  const takesTurns = unpacked === 0 && !isAlone && chunk.numTokens > TILE_TOKENS;
+  return { address, isAlone, unpacked, group, numGroups, scratch, firstRow, numRows, goesStraight, takesTurns };
+}
+
+function finishTile(machine: Machine, chunk: MatmulJob, panel: Panel, start: number): void {
+  const { scratch, firstRow, numRows, numGroups, goesStraight } = panel;
+  if (goesStraight) return;
+  const outputs = { firstToken: chunk.firstToken + start, numTokens: tileTokens(chunk, start), firstRow, numRows };
+  finish(machine, chunk, outputs, { address: scratch, stride: numGroups * SUMS_BYTES });
+}
+
+/** The tile that starts at token `start` with all slices. */
+function multiplyTile(chunk: MatmulJob, panel: Panel, start: number): void {
+  const { unpacked, numGroups } = panel;
+  const { kernel, groups } = chunk.unpacked;
+  let done = 0;
+  if (unpacked > 0 && tileTokens(chunk, start) === TILE_TOKENS) {
+    done = numGroups - (numGroups % groups);
+    const sums = sumsOf(chunk, panel, { first: 0, count: chunk.numRecords }, start);
+    if (done > 0) runKernel(kernel!, sums, { weight: unpacked, group: 0, numTiles: done / groups });
+  }
+  if (done === numGroups) return;
+  for (const slice of chunk.layout.slices) multiplySlice(chunk, panel, slice, start, done);
+}
+
+/** The tile with a slice of the packed groups from the `done`th on, run by run. */
+function multiplySlice(chunk: MatmulJob, panel: Panel, slice: Slice, start: number, done: number): void {
+  const { group, numGroups, isAlone } = panel;
+  const { single, pairs, layout } = chunk;
+  const tokens = tileTokens(chunk, start);
+  const sums = sumsOf(chunk, panel, slice, start);
+  // The first tile reads the weights from memory, the next ones find them in the cache.
+  const width = start === 0 ? chunk.firstWidth : chunk.cachedWidth;
+  for (let from = done; from < numGroups; ) {
+    const end = isAlone ? numGroups : Math.min(numGroups, runEnd(layout, group + from) - group);
+    const numTiles = Math.floor((end - from) / width);
+    const isWide = width === 2 && numTiles > 0;
+    const weight = partOf(chunk, panel, slice, from);
+    runKernel((isWide ? pairs : single)[tokens]!, sums, {
+      weight,
+      group: from,
+      numTiles: isWide ? numTiles : end - from,
+    });
+    from = isWide ? from + 2 * numTiles : end;
+  }
+}
+
+/** A tile's sums over a slice of the panel's rows. */
+function sumsOf(chunk: MatmulJob, panel: Panel, slice: Slice, start: number): TileSums {
+  const { numGroups, scratch, firstRow, goesStraight, takesTurns } = panel;
+  const { numRows, numRecords, bias, join, format } = chunk;
+  const place = ((chunk.firstToken + start) * numRows + firstRow) * 4;
+  const isLast = slice.first + slice.count === numRecords;
+  const beforeStride = numGroups * SUMS_BYTES;
+  const soFar = takesTurns ? scratch + REST_START + start * beforeStride : scratch;
+  return {
+    x: tileAddress(chunk, start) + slice.first * tileTokens(chunk, start) * format.activations.bytesPerToken,
+    numRecords: slice.count,
+    out: isLast ? (goesStraight ? chunk.out + place : scratch) : soFar,
+    outStride: isLast && goesStraight ? numRows * 4 : beforeStride,
+    bias: isLast && typeof bias === 'number' ? bias + firstRow * 4 : 0,
+    residual: isLast && goesStraight && join !== undefined ? join.operand + place : 0,
+    before: slice.first === 0 ? 0 : soFar,
+    beforeStride,
+  };
 }

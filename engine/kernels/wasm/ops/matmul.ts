@@ -3,9 +3,10 @@
  *   for a chunk of tokens that fits the activation area:
  *     pack      a part is a range of (token, record) pairs                     matmul-job.ts      -- meet --
  *     multiply  a thread takes ranges of groups of weight rows:                group-shares.ts
- *                 for a panel of groups that stays in the L2 cache,
+ *                 for a panel of groups that stays in the L2 cache,            panels.ts
  *                   for each of the weights (a gated MLP has two),
- *                     for a tile of tokens: one kernel call                    matmul-tiles.ts
+ *                     for a slice of long rows, for a tile of tokens:
+ *                       one kernel call                                        matmul-tiles.ts
  *                     and what becomes of its products                         matmul-finish.ts
  *                                                                              -- meet, before the next chunk --
  * A decode step is one chunk and one tile: the weights stream by once. Its activations are so few that every thread packs
@@ -18,10 +19,11 @@ import type { Machine } from '../machine.ts';
 import { addressOf, packingOf, type WasmBuffer } from '../wasm-buffer.ts';
 import { divideGroups } from './group-shares.ts';
 import { canBeDequantized, DEQUANTIZED, multiplyDequantized } from './matmul-dequantized.ts';
-import { fitsActivationArea, jobOf, type Layer, type MatmulJob } from './matmul-job.ts';
-import { type GroupRange, groupsPerPanel, multiplyPacked } from './matmul-tiles.ts';
+import { fitsActivationArea, jobOf, type Layer, type MatmulJob, partOfJob } from './matmul-job.ts';
+import { type GroupRange, multiplyPacked } from './matmul-tiles.ts';
 import type { NativeOp, PreparedOp, Share } from './native-op.ts';
 import { activationsStart, placeActivations } from './packed-activations.ts';
+import { panelEnd } from './panels.ts';
 
 export const matmul: NativeOp<'matmul'> = {
   takes: ({ weight }) => takesWeight(weight),
@@ -63,7 +65,7 @@ function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp 
   const { isOwn, chunkTokens, offsets } = placement;
   const chunks = Array.from({ length: Math.ceil(numTokens / chunkTokens) }, (_, i) => {
     const firstToken = i * chunkTokens;
-    return jobs.map((job) => ({ ...job, firstToken, numTokens: Math.min(chunkTokens, numTokens - firstToken) }));
+    return jobs.map((job) => partOfJob(job, firstToken, Math.min(chunkTokens, numTokens - firstToken)));
   });
   return (share) => {
     const [start, values] = [activationsStart(placement, share.part), share.own.addressOf(machine, x)];
@@ -82,12 +84,11 @@ function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp 
 /** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them. */
 function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Share): void {
   const scratch = threadScratch(share.part.index);
-  const { numGroups } = chunk[0]!;
-  const step = chunk.reduce((least, job) => Math.min(least, groupsPerPanel(job)), numGroups);
-  divideGroups(machine, numGroups, share, ({ first, end }) => {
-    for (let group = first; group < end; group += step) {
-      const panel = { first: group, end: Math.min(end, group + step) };
+  divideGroups(machine, chunk[0]!.layout.numGroups, share, ({ first, end }) => {
+    for (let group = first; group < end; ) {
+      const panel = { first: group, end: panelEnd(chunk, group, end) };
       for (const job of chunk) multiplyPanel(machine, job, panel, scratch);
+      group = panel.end;
     }
   });
 }

@@ -3,11 +3,9 @@ import { UnsupportedError } from '../../../errors.ts';
 import { bytesPerRow } from '../../../tensor/storage.ts';
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { ReadRange } from '../../kernel-backend.ts';
-import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import type { Machine } from '../machine.ts';
 import type { Packing, WasmBuffer } from '../wasm-buffer.ts';
-import type { PackJob } from './pack-rows.ts';
-import { groupBytes } from './packed-format.ts';
+import { type PackJob, readPackedRow } from './pack-rows.ts';
 import { rowsPerStage } from './staging.ts';
 
 const PLAIN_CHUNK_BYTES = 4 * 1024 * 1024;
@@ -35,7 +33,15 @@ export async function loadPackedRows(
   const rowBytes = bytesPerRow(dtype, rowLength);
   const rowsAtOnce = rowsPerStage(rowBytes, numRows);
   const stage = means.stage(rowsAtOnce * rowBytes);
-  const common = { memory: buffer.memory, dtype, source: stage.address, rowBytes, target: buffer.address, rowLength };
+  const common = {
+    memory: buffer.memory,
+    dtype,
+    source: stage.address,
+    rowBytes,
+    target: buffer.address,
+    weightRows: numRows,
+    rowLength,
+  };
   try {
     for (let firstRow = 0; firstRow < numRows; firstRow += rowsAtOnce) {
       const count = Math.min(rowsAtOnce, numRows - firstRow);
@@ -64,11 +70,11 @@ export async function readInChunks(
 
 /** The values of a packed weight, row by row. */
 export function unpackRows({ memory }: Machine, tensor: Tensor<WasmBuffer>, packing: Packing): Float32Array {
-  const { format, numRows, rowLength } = packing;
+  const { numRows, rowLength } = packing;
   const values = new Float32Array(numRows * rowLength);
   for (let row = 0; row < numRows; row++) {
-    const group = tensor.buffer.address + Math.floor(row / GROUP_ROWS) * groupBytes(format, rowLength);
-    format.readRow(memory.bytes, group, row % GROUP_ROWS, values, row * rowLength, rowLength);
+    const out = values.subarray(row * rowLength, (row + 1) * rowLength);
+    readPackedRow(memory, { address: tensor.buffer.address, packing }, row, out);
   }
   return values;
 }

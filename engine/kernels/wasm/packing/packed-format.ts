@@ -50,10 +50,11 @@ export interface PackedFormat {
   readonly unpacked?: UnpackedFormat;
   /** All that are about this format: tiles, packing rows, packing activations. */
   readonly kernels: (features: Features) => readonly FunctionBuilder[];
-  /** Packs row `row` (0 to 7) of a group from `source`. False when it holds what a kernel cannot take (see half-floats). */
-  packRow(kernels: Kernels, source: number, group: number, row: number, rowLength: number): boolean;
-  /** Dequantizes row `row` of the group at `group` into `out`, from `outStart`: the values the file's bytes stand for. */
-  readRow(bytes: Uint8Array, group: number, row: number, out: Float32Array, outStart: number, rowLength: number): void;
+  /** Packs `length` elements of row `row` (0 to 7) of a group from `source` into its records from `group` on. False when
+   * they hold what a kernel cannot take (see half-floats). */
+  packRow(kernels: Kernels, source: number, group: number, row: number, length: number): boolean;
+  /** Dequantizes as many into `out`, from `outStart`: the values the file's bytes stand for. */
+  readRow(bytes: Uint8Array, group: number, row: number, out: Float32Array, outStart: number, length: number): void;
   packActivations(machine: Machine, run: ActivationRun): void;
 }
 

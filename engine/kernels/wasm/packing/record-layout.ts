@@ -2,7 +2,7 @@
  * of all 8 rows in the order in which the kernel uses them, so that a matmul reads its weight from first byte to last,
  * as fast as memory can deliver. The same bits per weight as in the file; rows past the last are zeros.
  *
- *   weight = group 0 | group 1 | ...       group = record of k 0..31 | record of k 32..63 | ...
+ *   weight = group 0 | group 1 | ...       group = record of k 0..31 | record of k 32..63 | ...     long rows: slices.ts
  *
  *   Q8_0, 272 bytes     16 chunks of 16 bytes                                        8 scales (f16)
  *     chunk c           | r0 k2c | r0 k2c+1 | r1 k2c | r1 k2c+1 | ... | r7 k2c+1 |   | r0 | r1 | ... | r7 |
