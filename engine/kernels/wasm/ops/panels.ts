@@ -5,8 +5,8 @@
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
-import { runEnd } from '../packing/slices.ts';
-import type { MatmulJob } from './matmul-job.ts';
+import type { PackedFormat } from '../packing/packed-format.ts';
+import { type Layout, runEnd } from '../packing/slices.ts';
 
 /** Bytes of weights that a panel takes: what tile after tile of tokens finds in the L2 cache again. */
 const PANEL_BYTES = 256 * 1024;
@@ -26,8 +26,15 @@ export interface PanelSize {
   readonly unpacked: number;
 }
 
-export function panelSize(job: MatmulJob): PanelSize {
-  const { layout, numRecords, numTokens, format } = job;
+/** What the size depends on. */
+interface Work {
+  readonly format: PackedFormat;
+  readonly layout: Layout;
+  readonly numRecords: number;
+  readonly numTokens: number;
+}
+
+export function panelSize({ layout, numRecords, numTokens, format }: Work): PanelSize {
   const { slices, recordBytes } = layout;
   if (format.unpacked !== undefined && numTokens >= format.unpacked.minTokens) {
     const unpacked = Math.floor(REST_BYTES / (numRecords * format.unpacked.recordBytes)) & ~1;
@@ -41,9 +48,13 @@ export function panelSize(job: MatmulJob): PanelSize {
 }
 
 /** The end of the panel that starts at `group`, for all layers that go through the same groups. */
-export function panelEnd(chunk: readonly MatmulJob[], group: number, end: number): number {
+export function panelEnd(
+  layers: readonly { readonly layout: Layout; readonly panel: PanelSize }[],
+  group: number,
+  end: number,
+): number {
   let nearest = end;
-  for (const { layout, panel } of chunk) {
+  for (const { layout, panel } of layers) {
     const run = panel.unpacked > 0 ? end : runEnd(layout, group);
     nearest = Math.min(nearest, run, group + panel.groups);
   }
