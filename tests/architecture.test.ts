@@ -103,6 +103,19 @@ describe('imports', () => {
   });
 });
 
+it('docs/architecture.md draws the layers in this order', () => {
+  const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8');
+  const [, drawn = ''] = /^```text\n(.*?)^```/ms.exec(page) ?? [];
+  const names = [...drawn.matchAll(/^(\S+) {2}/gm)].map(([, name]) => name!);
+  // The page goes from the top to the bottom, and may order a layer as it likes.
+  let rest = names;
+  for (const layer of LAYERS.toReversed()) {
+    expect(rest.slice(0, layer.length).toSorted()).toEqual([...layer].toSorted());
+    rest = rest.slice(layer.length);
+  }
+  expect(rest).toEqual([]);
+});
+
 it('bookkeeping is pure: scheduler and KV-cache management know no tensors, no clock of their own, no randomness', () => {
   for (const [file, targets] of imports) {
     const isBookkeeping = /^engine\/(scheduler|kvcache)\//.test(file) && !file.endsWith('kv-cache-storage.ts');
