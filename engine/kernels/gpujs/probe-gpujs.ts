@@ -1,5 +1,5 @@
 /** Whether the gpujs backend can run on this machine: both of its optional packages, and a GPU. */
-import { QuernError } from '../../errors.ts';
+import { UnsupportedError } from '../../errors.ts';
 import type { ProbeResult } from '../probe-result.ts';
 import { probeWebGpu } from '../webgpu/probe-webgpu.ts';
 import { loadGpujs } from './load-gpujs.ts';
@@ -9,7 +9,7 @@ export async function probeGpujs(): Promise<ProbeResult> {
   try {
     await loadGpujs();
   } catch (error) {
-    if (error instanceof QuernError) return { available: false, reason: error.message };
+    if (error instanceof UnsupportedError) return { available: false, reason: String(error.details.reason) };
     throw error;
   }
   return probeWebGpu();
