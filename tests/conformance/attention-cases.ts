@@ -27,6 +27,9 @@ export const attentionConfig = (): fc.Arbitrary<AttentionConfig> =>
 
 export const blockSize = () => fc.constantFrom(1, 2, 3, 4, 8, 16, 16, 32);
 
+/** NaN, or the largest number of an f16. */
+export const stale = () => fc.constantFrom(Number.NaN, 65504);
+
 /** Tokens of a sequence that came before; now and then so many that kernels take them in several steps. */
 const numPast = () =>
   fc.oneof(
@@ -39,6 +42,7 @@ const attentionParameters = () =>
   fc.record({
     config: attentionConfig(),
     blockSize: blockSize(),
+    stale: stale(),
     sequences: fc.array(fc.record({ numPast: numPast(), numNew: fc.integer({ min: 1, max: 9 }) }), {
       minLength: 1,
       maxLength: 4,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { KernelBackend } from '../../engine/kernels/kernel-backend.ts';
 import type { DType } from '../../engine/tensor/dtype.ts';
 import { numTokens, randomValues, randomWeightBytes, seed, size, weightRow } from '../helpers/arbitraries-kernels.ts';
-import { attentionConfig, blockSize } from './attention-cases.ts';
+import { attentionConfig, blockSize, stale } from './attention-cases.ts';
 import { findBitDifference } from './compare.ts';
 import { type Chunk, PagedSequences, randomSequence } from './paged-sequences.ts';
 import { withWorkspace } from './workspace.ts';
@@ -50,13 +50,18 @@ export function attentionInvariance(backend: KernelBackend, isWanted: (dtype: DT
       maxLength: 5,
     }),
     blockSizes: fc.tuple(blockSize(), blockSize()),
+    stale: fc.tuple(stale(), stale()),
     seed: seed(),
   });
-  return fc.asyncProperty(parameters, async ({ config, lengths, chunkSizes, blockSizes, seed }) => {
+  return fc.asyncProperty(parameters, async ({ config, lengths, chunkSizes, blockSizes, stale, seed }) => {
     await withWorkspace(backend, async (work) => {
       const sequences = lengths.map((length, i) => randomSequence(config, length, seed + 10 * i));
 
-      const paged = new PagedSequences(work, config, sequences, { blockSize: blockSizes[0], seed });
+      const paged = new PagedSequences(work, config, sequences, {
+        blockSize: blockSizes[0],
+        stale: stale[0],
+        seed,
+      });
       const together: number[][] = lengths.map(() => []);
       for (const step of stepsOf(lengths, chunkSizes)) {
         const outs = await paged.step(step);
@@ -66,7 +71,11 @@ export function attentionInvariance(backend: KernelBackend, isWanted: (dtype: DT
       }
 
       for (const [i, sequence] of sequences.entries()) {
-        const single = new PagedSequences(work, config, [sequence], { blockSize: blockSizes[1], seed: seed + 1 });
+        const single = new PagedSequences(work, config, [sequence], {
+          blockSize: blockSizes[1],
+          stale: stale[1],
+          seed: seed + 1,
+        });
         const [alone] = await single.step([{ sequence: 0, from: 0, to: sequence.length }]);
         expectSameBits(`sequence ${i}`, Float32Array.from(together[i]!), alone!);
       }

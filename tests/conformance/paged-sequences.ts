@@ -43,6 +43,14 @@ export function randomSequence(config: AttentionConfig, length: number, seed: nu
   };
 }
 
+export interface PagedLayout {
+  readonly blockSize: number;
+  readonly seed: number;
+  /** What slots hold before anything is stored there. Default NaN. Backends may read pages that never held anything but
+   * finite numbers in another way than others, so tests want both. */
+  readonly stale?: number;
+}
+
 /** A paged cache that holds some sequences, in pages handed out in a random order. */
 export class PagedSequences {
   readonly #work: Workspace;
@@ -53,12 +61,7 @@ export class PagedSequences {
   readonly #keyCache: Tensor;
   readonly #valueCache: Tensor;
 
-  constructor(
-    work: Workspace,
-    config: AttentionConfig,
-    sequences: readonly SequenceData[],
-    layout: { readonly blockSize: number; readonly seed: number },
-  ) {
+  constructor(work: Workspace, config: AttentionConfig, sequences: readonly SequenceData[], layout: PagedLayout) {
     this.#work = work;
     this.#config = config;
     this.#sequences = sequences;
@@ -71,15 +74,15 @@ export class PagedSequences {
     const shape = [numBlocks, config.numKvHeads, layout.blockSize, config.headDim];
     this.#keyCache = work.zeros(config.kvDtype, shape);
     this.#valueCache = work.zeros(config.kvDtype, shape);
-    this.#fillWithNaN(numBlocks * layout.blockSize);
+    this.#fill(numBlocks * layout.blockSize, layout.stale ?? Number.NaN);
   }
 
   /** Pages come with whatever their last owner left. A kernel that reads a slot nobody sees, if only to multiply it by
    * a weight of 0, gives itself away. */
-  #fillWithNaN(numSlots: number): void {
+  #fill(numSlots: number, value: number): void {
     const { numKvHeads, headDim } = this.#config;
     const shape = [numSlots, numKvHeads, headDim];
-    const stale = this.#work.floats(shape, new Float32Array(numSlots * numKvHeads * headDim).fill(Number.NaN));
+    const stale = this.#work.floats(shape, new Float32Array(numSlots * numKvHeads * headDim).fill(value));
     const slotMapping = this.#work.ints(
       [numSlots],
       Array.from({ length: numSlots }, (_, slot) => slot),

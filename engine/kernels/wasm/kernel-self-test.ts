@@ -8,7 +8,9 @@ import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 const NUM_PAGES = 4;
 const [A, B, OUT, SCRATCH] = [0x1000, 0x11000, 0x21000, 0x31000];
 /** Attention's records and strips (generators/attention-scratch.ts). */
-const [RECORDS, STRIPS] = [SCRATCH - 0x200, SCRATCH - 0x100];
+const [RECORDS, STRIPS] = [SCRATCH - 0x300, SCRATCH - 0x200];
+/** Numbers of pages. */
+const TABLE = SCRATCH - 0x400;
 const SEED = 20240229;
 /** After so many numbers the same come again. Prime, so that kernels never find the same at two places they look at. */
 const PERIOD = 1021;
@@ -39,9 +41,15 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['widen_', [A, OUT, 64, SCRATCH]],
   ['attention_merge', [RECORDS, RECORDS + 0x60, 43, 3]],
   ['attention_finish', [RECORDS, B, 43, 3]],
-  ['attention_scores', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400, 0.3]],
-  ['attention_softmax', [RECORDS, SCRATCH, 43, 3, 55, 2, 3, 0, 1, 5]],
-  ['attention_values', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400]],
+  ['attention_scores', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400, A, 0x300, 0.3]],
+  ['attention_softmax', [RECORDS, SCRATCH, 3, 55, 2, 3, 0, 1, 5, 2]],
+  [
+    'attention_section',
+    [RECORDS, STRIPS, SCRATCH, 32, 3, 133, 2, 3, 0x400, A, OUT, 0x600, A, B, TABLE, 32, 0x1000, 0x800, 1, 0.3, 5, 2],
+  ],
+  ['attention_values', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400, OUT, 0x300]],
+  ['has_special_f16', [A, 61]],
+  ['scale_floats', [A, OUT, 61, 0.5]],
   ['store_lane_q8_0', [A, OUT, OUT + 32, 3]],
   ['store_row_q8_0', [A, OUT, 3]],
   ['store_value_q8_0', [A, OUT, OUT + 32, 3]],
@@ -62,17 +70,20 @@ export function differingKernels(module: WasmModule, baseline: WasmModule): stri
   });
 }
 
-/** Random numbers from -2 to 2, and among them the lists of addresses that some kernels read. */
+/** Random numbers from -2 to 2, also where they are read as f16, and among them the lists of addresses that some kernels
+ * read. No NaN: which of two that meet goes on depends on the order of the operands, and that is V8's to choose. */
 function initialMemory(): Buffer {
   const rng = Rng.fromSeed(SEED);
   const values = new Float32Array((NUM_PAGES * PAGE_BYTES) / 4);
   for (let i = 0; i < PERIOD; i++) values[i] = 4 * rng.nextFloat() - 2;
   for (let filled = PERIOD; filled < values.length; filled *= 2) values.copyWithin(filled, 0, filled);
   const ints = new Int32Array(values.buffer);
+  for (let i = 0; i < ints.length; i++) ints[i]! &= ~0x4000;
   for (let i = 0; i < 12; i++) {
     ints.set([A + 0x100 * i, OUT + 0x100 * i], RECORDS / 4 + 4 * i);
     ints.set([A + 0x1000 * i, B + 0x1000 * i], STRIPS / 4 + 2 * i);
   }
+  ints.set([2, 0, 3, 1, 4], TABLE / 4);
   return Buffer.from(values.buffer);
 }
 

@@ -6,6 +6,7 @@ import { finishAttention, mergeAttention } from './generators/attention-merge.ts
 import type { StripDType } from './generators/attention-rows.ts';
 import { attentionScores } from './generators/attention-scores.ts';
 import { MAX_GROUP, SMALL_GROUP } from './generators/attention-scratch.ts';
+import { attentionSection } from './generators/attention-section.ts';
 import { attentionSoftmax } from './generators/attention-softmax.ts';
 import { attentionValues } from './generators/attention-values.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
@@ -15,8 +16,10 @@ import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
 import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
 import { ROW_FORMATS } from './generators/row-formats.ts';
+import { scaleFloats } from './generators/scale-floats.ts';
 import { highest, sumOfWideExponentials } from './generators/softmax-sums.ts';
 import {
+  hasSpecialHalves,
   storeLaneF16,
   storeLaneF32,
   storeLaneQ8,
@@ -34,22 +37,23 @@ type Generate = (features: Features) => readonly FunctionBuilder[];
 
 const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
   f32: (features) => [
-    ...upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features)),
-    ...products('f32', MAX_GROUP, features),
+    ...walkers('f32', MAX_GROUP, features),
     mergeAttention(features),
     finishAttention(),
+    scaleFloats(),
     storeLaneF32(),
     storeValueF32(),
   ],
   f16: (features) => [
-    ...products('f16', SMALL_GROUP, features),
+    ...walkers('f16', SMALL_GROUP, features),
     widenStripF16(),
     storeLaneF16(),
     storeRowF16(),
     storeValueF16(),
+    hasSpecialHalves(),
   ],
   q8_0: (features) => [
-    ...products('q8_0', SMALL_GROUP, features),
+    ...walkers('q8_0', SMALL_GROUP, features),
     widenKeysQ8(),
     widenValuesQ8(),
     storeLaneQ8(),
@@ -89,12 +93,15 @@ function commonKernels(features: Features): readonly FunctionBuilder[] {
   ];
 }
 
-/** Attention's two products, for each number of queries that may go together. */
-function products(dtype: StripDType, maxQueries: number, features: Features): FunctionBuilder[] {
-  return upTo(maxQueries).flatMap((numQueries) => [
-    attentionScores(dtype, numQueries, features),
-    attentionValues(dtype, numQueries, features),
-  ]);
+/** Attention's two products and the softmax between them, for each number of queries that may go together, and the walk of a
+ * few over a section. */
+function walkers(dtype: StripDType, maxQueries: number, features: Features): FunctionBuilder[] {
+  const scores = upTo(maxQueries).map((numQueries) => attentionScores(dtype, numQueries, features));
+  const softmax = upTo(maxQueries).map((numQueries) => attentionSoftmax(numQueries, features));
+  const values = upTo(maxQueries).map((numQueries) => attentionValues(dtype, numQueries, features));
+  const few = (kernels: readonly FunctionBuilder[]) => kernels.slice(0, SMALL_GROUP);
+  const section = attentionSection(dtype, { scores: few(scores), softmax: few(softmax), values: few(values) });
+  return [...scores, ...softmax, ...values, section];
 }
 
 function upTo(count: number): number[] {

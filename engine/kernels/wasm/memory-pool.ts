@@ -20,10 +20,19 @@ import type { Machine } from './machine.ts';
 import { MIRROR_HEADER_BYTES } from './mirrors.ts';
 import { packingBytes, packingFor } from './packing/choose-packing.ts';
 import { stagingBytes } from './packing/staging.ts';
+import { noteBytesOf } from './specials-note.ts';
 import { MIRRORED, type Packing, WasmBuffer } from './wasm-buffer.ts';
 
 /** Where a buffer goes: with its unit's others, or where ops of any unit reach it. */
 export type Place = { readonly unit: number } | { readonly memory: number } | 'anywhere';
+
+export interface Piece {
+  /** For messages. */
+  readonly what: string;
+  readonly packing?: Packing | undefined;
+  /** Behind the buffer, and zero too. */
+  readonly noteBytes?: number;
+}
 
 const ADVICE = 'use a smaller model or quantization, or fewer KV blocks';
 
@@ -93,12 +102,12 @@ export class MemoryPool {
 
   /** Zero-filled memory.
    * @throws OutOfMemoryError */
-  allocate(byteLength: number, place: Place, what: string, packing?: Packing): WasmBuffer {
+  allocate(byteLength: number, place: Place, { what, packing, noteBytes = 0 }: Piece): WasmBuffer {
     const isMirrored = place === 'anywhere' && this.#mirrors !== undefined;
     const memory = isMirrored ? MIRRORED : this.#memoryFor(place);
     const header = isMirrored ? MIRROR_HEADER_BYTES : 0;
     const allocator = isMirrored ? this.#mirrors! : this.#heaps[memory]!;
-    const length = header + byteLength;
+    const length = header + byteLength + noteBytes;
     const oldEnd = allocator.end;
     const start = allocator.allocate(length);
     if (start === undefined) throw new OutOfMemoryError(what, byteLength, this.#whyFull(memory));
@@ -137,7 +146,7 @@ export class MemoryPool {
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 function plainBytes({ dtype, shape }: { readonly dtype: DType; readonly shape: Shape }): number {
-  return alignedLength(byteLengthOf(dtype, shape));
+  return alignedLength(byteLengthOf(dtype, shape) + noteBytesOf(dtype));
 }
 
 function weightBytes(outline: TensorOutline): number {

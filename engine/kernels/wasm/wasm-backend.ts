@@ -23,7 +23,7 @@ import { type CompileOptions, KernelLibrary } from './kernel-library.ts';
 import type { KernelSet } from './kernel-module.ts';
 import { ALL_SETS } from './kernel-sets.ts';
 import { Machine } from './machine.ts';
-import { MemoryPool, type Place } from './memory-pool.ts';
+import { MemoryPool, type Piece, type Place } from './memory-pool.ts';
 import { holderOf, prepareInPlace, setHeldByAll } from './mirrors.ts';
 import { forWeight, kernelsForModel, kernelsForOp } from './needed-kernels.ts';
 import { nativeOp } from './ops/index.ts';
@@ -33,7 +33,8 @@ import { packingBytes, packingFor } from './packing/choose-packing.ts';
 import { loadPackedRows, type PackingMeans, readInChunks, unpackRows } from './packing/load-packed.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { StagingLine } from './packing/staging.ts';
-import { addressOf, byteAddressOf, MIRRORED, type Packing, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
+import { lookForSpecials, noteBytesOf } from './specials-note.ts';
+import { addressOf, byteAddressOf, MIRRORED, packingOf, WASM_OWNER, WasmBuffer } from './wasm-buffer.ts';
 import type { WasmAttachment } from './wasm-worker.ts';
 
 export interface WasmBackendOptions extends CompileOptions {
@@ -137,7 +138,8 @@ export class WasmBackend implements KernelBackend {
     checkAllocation(dtype, shape, purpose, this.#usage);
     const place = purpose === 'scratch' ? 'anywhere' : { unit };
     const what = `${purpose} ${dtype}${formatShape(shape)}`;
-    const tensor = new Tensor(dtype, shape, this.#newBuffer(byteLengthOf(dtype, shape), purpose, { place, what }));
+    const buffer = this.#newBuffer(byteLengthOf(dtype, shape), purpose, { place, what, noteBytes: noteBytesOf(dtype) });
+    const tensor = new Tensor(dtype, shape, buffer);
     if (purpose === 'kv') this.#fallbacks.notePages(tensor);
     return tensor;
   }
@@ -233,7 +235,11 @@ export class WasmBackend implements KernelBackend {
   }
 
   writeBytes(tensor: Tensor, byteOffset: number, source: Uint8Array): void {
-    this.#range('writeBytes', tensor, { byteOffset, byteLength: source.byteLength }).set(source);
+    const target = this.#range('writeBytes', tensor, { byteOffset, byteLength: source.byteLength });
+    target.set(source);
+    if (tensor.dtype !== 'f16') return;
+    this.#provide(['pages f16']);
+    lookForSpecials(this.#machineOf(tensor.buffer as WasmBuffer), tensor, target);
   }
 
   async sync(): Promise<void> {
@@ -289,9 +295,9 @@ export class WasmBackend implements KernelBackend {
   #newBuffer(
     byteLength: number,
     purpose: MemoryPurpose,
-    { place, what, packing }: { readonly place: Place; readonly what: string; readonly packing?: Packing },
+    { place, ...piece }: Piece & { readonly place: Place },
   ): WasmBuffer {
-    const buffer = this.#pool.allocate(byteLength, place, what, packing);
+    const buffer = this.#pool.allocate(byteLength, place, piece);
     this.#purposes.set(buffer, purpose);
     this.#usage[purpose] += byteLength;
     return buffer;

@@ -3,6 +3,9 @@
  * brings them into one piece when all is there. */
 export type Code = string;
 
+/** Characters from here on stand for functions that are called, as long as these have no number (FunctionBuilder.call). */
+export const FIRST_CALLEE = 0x100;
+
 export const byteCode = (byte: number): Code => String.fromCharCode(byte);
 
 /** The bytes of lanes, or of a number. */

@@ -1,16 +1,28 @@
 /** One function: its parameters, its locals and its body. Locals are declared as they are needed. */
-import type { Code } from './bytes.ts';
-import { type Expression, Local, type Statement, sequence, type V128, VALUE_TYPES, type ValueType } from './code.ts';
+import { type Code, FIRST_CALLEE } from './bytes.ts';
+import {
+  type Expression,
+  Local,
+  type Statement,
+  sequence,
+  statement,
+  type V128,
+  VALUE_TYPES,
+  type ValueType,
+} from './code.ts';
 import { unsignedLeb128 } from './leb128.ts';
 
 const FUNCTION_TYPE = '\x60';
 const END = '\x0b';
+const CALL = '\x10';
+const CALLEES = /[^\0-\xff]/g;
 
 export class FunctionBuilder {
   readonly name: string;
   readonly #paramTypes: ValueType[] = [];
   readonly #localTypes: ValueType[] = [];
   readonly #constants = new Map<string, Local<'v128'>>();
+  readonly #callees: string[] = [];
   #prologue: Code = '';
   #body: Code = '';
   #result: Expression<ValueType> | undefined;
@@ -57,6 +69,13 @@ export class FunctionBuilder {
     this.#body += sequence(statements);
   }
 
+  /** Calls another function, one that returns nothing and is in the same module. */
+  call({ name }: FunctionBuilder, ...args: readonly Expression<ValueType>[]): Statement {
+    if (!this.#callees.includes(name)) this.#callees.push(name);
+    const callee = String.fromCharCode(FIRST_CALLEE + this.#callees.indexOf(name));
+    return statement(args.map(({ code }) => code).join('') + CALL + callee);
+  }
+
   /** What the function returns; evaluated after the body. */
   returns(result: Expression<ValueType>): void {
     this.#result = result;
@@ -68,11 +87,14 @@ export class FunctionBuilder {
     return FUNCTION_TYPE + valueTypes(this.#paramTypes) + valueTypes(results);
   }
 
-  /** Locals and body, preceded by their length, as the code section holds them. */
-  get code(): Code {
+  /** Locals and body, preceded by their length, as the code section holds them.
+   * @param numberOf  a function's place in the module, by its name */
+  code(numberOf: (name: string) => number): Code {
     const declarations = this.#localTypes.map((type) => `\x01${VALUE_TYPES[type]}`);
     const body = this.#prologue + this.#body + (this.#result?.code ?? '') + END;
-    return sized(vector(declarations) + body);
+    const numberOfChar = (callee: string): Code =>
+      unsignedLeb128(numberOf(this.#callees[callee.charCodeAt(0) - FIRST_CALLEE]!));
+    return sized(vector(declarations) + (this.#callees.length === 0 ? body : body.replace(CALLEES, numberOfChar)));
   }
 }
 

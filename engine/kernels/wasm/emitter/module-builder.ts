@@ -21,6 +21,12 @@ const FUNCTION = '\x00';
  * @returns the binary module; `instance.exports[name]` are its functions, `{ env: { memory } }` its imports */
 export function buildModule(functions: readonly FunctionBuilder[], variant: string): Uint8Array<ArrayBuffer> {
   const indices = functions.map((_, index) => unsignedLeb128(index));
+  const numbers = new Map(functions.map(({ name }, index) => [name, index]));
+  const numberOf = (name: string): number => {
+    const number = numbers.get(name);
+    if (number === undefined) throw new Error(`${name} is called and is not in the module`);
+    return number;
+  };
   const memoryType = MEMORY + SHARED_WITH_MAXIMUM + unsignedLeb128(1) + unsignedLeb128(MAX_PAGES);
   const code =
     MAGIC_AND_VERSION +
@@ -28,7 +34,7 @@ export function buildModule(functions: readonly FunctionBuilder[], variant: stri
     section(2, vector([text('env') + text('memory') + memoryType])) +
     section(3, vector(indices)) +
     section(7, vector(functions.map(({ name }, index) => text(name) + FUNCTION + indices[index]!))) +
-    section(10, vector(functions.map(({ code }) => code))) +
+    section(10, vector(functions.map((fn) => fn.code(numberOf)))) +
     section(0, text('quern.variant') + text(variant));
   return toBytes(code);
 }

@@ -1,12 +1,14 @@
-/** How rows of 16 numbers are read from strips of keys and of values (ops/kv-pages.ts draws them), as f32 and exactly as
- * the reference reads them: infinities and NaN too. */
+/** How rows of 16 numbers are read from strips of keys and of values (ops/kv-pages.ts draws them), as f32.
+ *
+ * f16 becomes 2^-112 of its value, exactly, because that takes three instructions less (half-floats.ts). What it is
+ * multiplied with makes up for it: see SCALING. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance } from '../emitter/control.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { STRIP } from './attention-scratch.ts';
-import { widenHalves, widenSignedHalves } from './half-floats.ts';
+import { shrinkFiniteHalves, shrinkHalves, widenHalves } from './half-floats.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
@@ -15,6 +17,16 @@ export type StripDType = 'f32' | 'f16' | 'q8_0';
 
 /** From one row to the next. */
 export const ROW_BYTES: Readonly<Record<StripDType, number>> = { f32: 4 * STRIP, f16: 2 * STRIP, q8_0: STRIP };
+
+/** Powers of two that queries and weights carry, and what scores are multiplied by in the end. A weight is at most 1, so all
+ * of 2^112 fits; a query might overflow, so it carries half, and may be as large as 2^63. */
+export const SCALING: Readonly<
+  Record<StripDType, { readonly query: number; readonly score: number; readonly weight: number }>
+> = {
+  f32: { query: 1, score: 1, weight: 1 },
+  f16: { query: 2 ** 64, score: 2 ** 48, weight: 2 ** 112 },
+  q8_0: { query: 1, score: 1, weight: 1 },
+};
 
 export interface RowReader {
   /** From one row to the next. */
@@ -25,20 +37,27 @@ export interface RowReader {
   advance(count: number): Statement[];
 }
 
-/** Rows of numbers without scales. */
+/** Rows of numbers without scales. Of f16, only finite numbers. */
 export function plainRows(fn: FunctionBuilder, dtype: 'f32' | 'f16'): RowReader {
-  if (dtype === 'f32') {
-    return {
-      rowBytes: ROW_BYTES.f32,
-      load: (row, place, _, i) => row.map((x, v) => x.set(v128.load(place, 4 * STRIP * i + 16 * v))),
-      advance: () => [],
-    };
-  }
+  if (dtype === 'f16') return halfRows((row) => shrinkFiniteHalves(fn, row));
+  return {
+    rowBytes: ROW_BYTES.f32,
+    load: (row, place, _, i) => row.map((x, v) => x.set(v128.load(place, 4 * STRIP * i + 16 * v))),
+    advance: () => [],
+  };
+}
+
+/** Rows of f16: infinities and NaN too. */
+export function anyHalfRows(fn: FunctionBuilder): RowReader {
+  return halfRows((row) => shrinkHalves(fn, row));
+}
+
+function halfRows(shrink: (row: readonly V[]) => Statement[]): RowReader {
   return {
     rowBytes: ROW_BYTES.f16,
     load: (row, place, _, i) => [
       ...row.map((x, v) => x.set(i32x4.load16x4S(place, 2 * STRIP * i + 8 * v))),
-      ...widenSignedHalves(fn, row),
+      ...shrink(row),
     ],
     advance: () => [],
   };

@@ -1,4 +1,4 @@
-/** scores = q . k * scale, for some keys of a step: the first product of attention. */
+/** scores = q . k * scale, for some keys of a section: the first product of attention. */
 import type { Local, Statement } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
@@ -15,15 +15,15 @@ import {
   STRIP_ENTRY_BYTES,
   stripRange,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, newTile, type Tile, tiles } from './attention-tile.ts';
+import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile, tiles } from './attention-tile.ts';
 
 type I = Local<'i32'>;
 
-/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, scale f32) -> (): scores of keys `from` to
- * `to` - 1 of the step, at least one, filled up to whole strips. Strip by strip, and of each all heads: they lie side by side. */
+/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes, scale f32) -> (): scores of
+ * keys `from` to `to` - 1 of the section, at least one, filled up to whole strips. Strip by strip, and of each all heads: they lie side by side. */
 export function attentionScores(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_scores_${dtype}_${numQueries}`);
-  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
   const scale = fn.param('f32');
   const tile = newTile(fn, numQueries, features);
   const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
@@ -36,7 +36,8 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
     const places = tile.places.slice(0, numStrips);
     const sums = tile.sums.map((all) => all.slice(0, numStrips * VECTORS));
     return [
-      ...forEachHead(fn, { ...p, scores: column }, ({ record, scores, offset }) => [
+      ...forEachHead(fn, { ...p, scores: column }, ({ turn, record, scores, offset }) => [
+        keepHot(fn, dtype, p, turn),
         ...places.map((place, i) => place.set(i32.add(i32.load(entry, i * STRIP_ENTRY_BYTES), offset))),
         ...tile.factors.map((factor, i) => factor.set(i32.load(record, i * RECORD_BYTES))),
         ...sums.flat().map((sum) => sum.set(zero)),

@@ -1,31 +1,33 @@
 /** The memory in which one thread computes attention, and the shapes that kernels and their caller agree on.
  *
- *   strips    4 x 8 bytes          where 16 keys each of a step lie: 0 their keys    4 their values
+ *   strips    32 x 8 bytes         where 16 keys each of a section lie: 0 their keys    4 their values
  *   scales    [16] f32             of 16 values, while a kernel adds them
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
- *   keys      4 x [D][16] f32      a step's keys where kernels do not read them from their pages: lane = key
- *   values    4 x [D/16][16][16]   likewise its values: 16 features of 16 keys, lane = feature
+ *   keys      4 x [D][16] f32      64 keys where kernels do not read them from their pages: lane = key
+ *   values    4 x [D/16][16][16]   likewise their values: 16 features of 16 keys, lane = feature
  *   row       [D] f32              one key or value on its way there
+ *   copies    N x [D] f32          the queries, times what the pages' dtype asks for (SCALING)
  *   accums    N x [D] f32          weighted sums of values
  *   totals    N x 16 bytes         records of what the queries have met of the sections before
  *   and       N x [D] f32          their accumulators
- *   scores    N x [64] f32         a step's scores; then weights
+ *   scores    N x [528] f32        a section's scores; then weights. Not a power of two: rows would share cache lines' places
  *
  * D but for that of keys is rounded up to a multiple of 16, and what is computed there is never looked at. */
 import type { I32, Local } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 
-/** Keys per step of the online softmax. Steps begin at multiples of it, whatever page a key lies in. */
-export const STEP_KEYS = 64;
-/** Keys whose softmax is one chain: a section, which begins at multiples of it and is joined with those before when it is
- * complete. So sections of a long past can be met by several threads, and every bit is the same as if one had. */
+/** Keys of a softmax: a section, which begins at multiples of it, whatever page a key lies in. It is joined with those before
+ * when it is complete. So sections of a long past can be met by several threads, and every bit is the same as if one had. */
 export const SECTION_KEYS = 512;
+/** Keys that products take at a time, a step: with them, what they are multiplied with stays in the first-level cache. */
+export const STEP_KEYS = 64;
 /** Keys that are scored together; also the features that are summed together. */
 export const STRIP = 16;
 export const LOG2_STRIP = Math.log2(STRIP);
 export const STRIPS_PER_STEP = STEP_KEYS / STRIP;
+const STRIPS_PER_SECTION = SECTION_KEYS / STRIP;
 /** Queries that one call of a kernel takes at most. */
 export const MAX_GROUP = 6;
 /** Likewise where a unit has few queries: kernels then read pages of any dtype as they are, which takes registers. */
@@ -39,7 +41,7 @@ const MAX_QUERIES = 64;
 export const STRIP_ENTRY_BYTES = 8;
 export const STRIP_VALUES = 4;
 /** From `strips` to `scales`. */
-export const SCALES_OFFSET = STRIPS_PER_STEP * STRIP_ENTRY_BYTES;
+export const SCALES_OFFSET = STRIPS_PER_SECTION * STRIP_ENTRY_BYTES;
 export const RECORD_BYTES = 16;
 export const RECORD_ACCUMULATOR = 4;
 export const RECORD_MAX = 8;
@@ -47,7 +49,7 @@ export const RECORD_SUM = 12;
 /** From one feature's keys to the next's, in a strip. */
 export const STRIP_ROW_BYTES = STRIP * 4;
 /** From one query's scores to the next's. */
-export const SCORE_ROW_BYTES = STEP_KEYS * 4;
+export const SCORE_ROW_BYTES = (SECTION_KEYS + STRIP) * 4;
 
 /** Largest score before any key was seen: below every score, and finite, so that old - new is a number. */
 export const LOWEST = -3e38;
@@ -59,6 +61,7 @@ export interface AttentionScratch {
   readonly keys: number;
   readonly values: number;
   readonly row: number;
+  readonly copies: number;
   readonly accumulators: number;
   readonly totals: number;
   readonly totalAccumulators: number;
@@ -76,13 +79,14 @@ export function attentionScratch(start: number, byteLength: number, headDim: num
   const values = keys + STRIPS_PER_STEP * headDim * STRIP_ROW_BYTES;
   const rowBytes = Math.ceil(headDim / STRIP) * STRIP * 4;
   const row = values + STEP_KEYS * rowBytes;
-  const accumulators = row + rowBytes;
-  const room = start + byteLength - accumulators;
-  const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (2 * rowBytes + RECORD_BYTES + SCORE_ROW_BYTES)));
+  const copies = row + rowBytes;
+  const room = start + byteLength - copies;
+  const numQueries = Math.min(MAX_QUERIES, Math.floor(room / (3 * rowBytes + RECORD_BYTES + SCORE_ROW_BYTES)));
+  const accumulators = copies + numQueries * rowBytes;
   const totals = accumulators + numQueries * rowBytes;
   const totalAccumulators = totals + numQueries * RECORD_BYTES;
   const scores = totalAccumulators + numQueries * rowBytes;
-  const places = { strips: start, queries, keys, values, row, accumulators, totals, totalAccumulators, scores };
+  const places = { strips: start, queries, keys, values, row, copies, accumulators, totals, totalAccumulators, scores };
   return { ...places, rowBytes, numQueries };
 }
 

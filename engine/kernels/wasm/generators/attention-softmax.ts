@@ -1,10 +1,9 @@
-/** Soft cap, masking and online softmax of a step's scores: scores become weights in place.
+/** Soft cap, masking and softmax of the scores of a section of keys: scores become weights in place.
  *
- *   new max = max(old max, scores)      weight = e^(score - new max)      r = e^(old max - new max)
- *   sum     = sum * r + weights         accumulator = accumulator * r
+ *   max = max(scores)      weight = e^(score - max)      sum = sum of the weights
  *
- * Multiplying by r = 1, when the maximum stays, would change no bit, and is left out.
- * Source  Milakov & Gimelshein 2018, algorithm 3; soft cap: Gemma Team 2024 */
+ * Sections are joined later (attention-merge.ts), so no weight ever has to be corrected for a larger score that came after.
+ * Source  Milakov & Gimelshein 2018; soft cap: Gemma Team 2024 */
 import type { F32, I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny, when } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
@@ -13,14 +12,12 @@ import { f32x4, v128 } from '../emitter/simd.ts';
 import { exponential, type Features, sumOfLanes } from './arithmetic.ts';
 import {
   LOWEST,
-  RECORD_ACCUMULATOR,
   RECORD_BYTES,
   RECORD_MAX,
   RECORD_SUM,
   SCORE_ROW_BYTES,
   STRIP,
   stripRange,
-  stripsOf,
 } from './attention-scratch.ts';
 import { forEachHead, HEAD_PARAMS } from './attention-tile.ts';
 import { hyperbolicTangent } from './tanh.ts';
@@ -28,29 +25,29 @@ import { hyperbolicTangent } from './tanh.ts';
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-/** (records, scores, headDim, from, to, numHeads, headQueries, headBytes, isCapped, softCap f32) -> (): scores become weights,
- * for keys `from` to `to` - 1 of the step, and all records and accumulators what they are after those keys but for the
- * weighted values. `headBytes` does not matter. */
+/** (records, scores, from, to, numHeads, headQueries, headBytes, isCapped, softCap f32, weightScale f32) -> (): scores become
+ * weights, times `weightScale`, for keys `from` to `to` - 1 of the section; the records' largest score and sum of weights are
+ * set. `headBytes` does not matter. */
 export function attentionSoftmax(numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_softmax_${numQueries}`);
-  const p = fn.params('records', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, 'isCapped');
-  const softCap = fn.param('f32');
+  const p = fn.params('records', 'scores', 'from', 'to', ...HEAD_PARAMS, 'isCapped');
+  const [softCap, weightScale] = [fn.param('f32'), fn.param('f32')];
+  const weightScales = fn.local('v128');
   const range = stripRange(fn, p);
-  const numStrips = fn.local('i32');
   const ofHead = (records: I, scores: I): Statement[] => {
-    const step: Step = { fn, features, numQueries, ...p, records, scores, ...range, numStrips };
-    return [when(p.isCapped, ...capScores(step, softCap)), ...maskScores(step), ...softmaxStep(step)];
+    const rows: ScoreRows = { fn, features, numQueries, ...p, records, scores, ...range, weightScales };
+    return [when(p.isCapped, ...capScores(rows, softCap)), ...maskScores(rows), ...softmaxRows(rows)];
   };
   fn.emit(
-    numStrips.set(stripsOf(p.headDim)),
+    weightScales.set(f32x4.splat(weightScale)),
     ...range.code,
     ...forEachHead(fn, p, ({ record, scores }) => ofHead(record, scores)),
   );
   return fn;
 }
 
-/** A step's scores of `numQueries` queries. All addresses and counts i32. */
-interface Step {
+/** A section's scores of `numQueries` queries. All addresses and counts i32. */
+interface ScoreRows {
   readonly fn: FunctionBuilder;
   readonly features: Features;
   readonly numQueries: number;
@@ -62,15 +59,15 @@ interface Step {
   readonly to: I;
   readonly start: I;
   readonly end: I;
-  /** Strips of features, 16 each. */
-  readonly numStrips: I;
+  /** What weights carry (SCALING), in all lanes. */
+  readonly weightScales: V;
 }
 
 const QUADS = [0, 1, 2, 3];
 const eachQuad = (vectors: readonly V[], step: (vector: V, i: number) => Statement): Statement[] => vectors.map(step);
 
 /** score = cap * tanh(score / cap). */
-function capScores({ fn, features, numQueries, scores, start, end }: Step, softCap: F32): Statement[] {
+function capScores({ fn, features, numQueries, scores, start, end }: ScoreRows, softCap: F32): Statement[] {
   const [at, strips] = fn.locals('i32', 2) as [I, I];
   const four = fn.locals('v128', 4);
   const [cap, inverse] = fn.locals('v128', 2) as [V, V];
@@ -93,7 +90,7 @@ function capScores({ fn, features, numQueries, scores, start, end }: Step, softC
 }
 
 /** Scores of keys that were scored and are not seen become LOWEST, whatever they were. */
-function maskScores({ fn, numQueries, scores, from, to, start, end }: Step): Statement[] {
+function maskScores({ fn, numQueries, scores, from, to, start, end }: ScoreRows): Statement[] {
   const [at, count] = fn.locals('i32', 2) as [I, I];
   const fill = (first: I32, past: I32): Statement[] => [
     at.set(i32.add(scores, i32.shl(first, i32.const(2)))),
@@ -107,78 +104,59 @@ function maskScores({ fn, numQueries, scores, from, to, start, end }: Step): Sta
   return [...fill(start, from), ...fill(to, end)];
 }
 
-/** Scores to weights; record and accumulator of every query brought up to date. All queries go through each phase
- * together: one alone would wait for its own maximum and for its own exponentials.
+/** Scores to weights, and what the records hold of them. All queries go through each phase together: one alone would wait
+ * for its own maximum.
  *
  * A NaN among the scores is no maximum, but its weight is NaN, and so is what it is summed into. */
-function softmaxStep(step: Step): Statement[] {
-  const { fn, features, numQueries, records, scores, start, end, numStrips } = step;
+function softmaxRows(rows: ScoreRows): Statement[] {
+  const { fn, features, numQueries, records, scores, start, end, weightScales } = rows;
   const queries = Array.from({ length: numQueries }, (_, i) => i);
   const [at, strips] = fn.locals('i32', 2) as [I, I];
-  const four = fn.locals('v128', 4);
-  const [maxes, rescales, totals] = [0, 1, 2].map(() => fn.locals('v128', numQueries)) as [V[], V[], V[]];
-  const zero = fn.constant(f32x4.constant(0));
-  const toFirst = [
+  const eight = fn.locals('v128', 8);
+  const [maxes, totals] = [0, 1].map(() => fn.locals('v128', numQueries)) as [V[], V[]];
+  const [lowest, zero] = [fn.constant(f32x4.constant(LOWEST)), fn.constant(f32x4.constant(0))];
+  const scoresOf = (query: number, i: number) => v128.load(at, query * SCORE_ROW_BYTES + 16 * i);
+  const eachStrip = (...body: readonly Statement[]): Statement[] => [
     at.set(i32.add(scores, i32.shl(start, i32.const(2)))),
     strips.set(i32.shrU(i32.sub(end, start), i32.const(4))),
+    countDown(strips, ...body, advance(at, 4 * STRIP)),
   ];
-  const scoresOf = (query: number, i: number) => v128.load(at, query * SCORE_ROW_BYTES + 16 * i);
+  const weigh = (pair: readonly number[]): Statement[] => {
+    const vectors = eight.slice(0, QUADS.length * pair.length);
+    const queryOf = (i: number) => pair[i >> 2]!;
+    return [
+      ...eachQuad(vectors, (x, i) => x.set(f32x4.sub(scoresOf(queryOf(i), i & 3), maxes[queryOf(i)]!))),
+      ...exponential(fn, features, vectors),
+      ...pair.map((q, i) => totals[q]!.set(f32x4.add(totals[q]!, sumOfFour(vectors.slice(4 * i, 4 * i + 4))))),
+      ...eachQuad(vectors, (x) => x.set(f32x4.mul(x, weightScales))),
+      ...eachQuad(vectors, (x, i) => v128.store(at, x, queryOf(i) * SCORE_ROW_BYTES + 16 * (i & 3))),
+    ];
+  };
   return [
-    ...queries.map((q) => maxes[q]!.set(v128.load32Splat(records, q * RECORD_BYTES + RECORD_MAX))),
-    ...queries.map((q) => rescales[q]!.set(maxes[q]!)),
-    ...toFirst,
-    countDown(
-      strips,
-      ...QUADS.flatMap((i) => queries.map((q) => maxes[q]!.set(f32x4.pmax(maxes[q]!, scoresOf(q, i))))),
-      advance(at, 4 * STRIP),
-    ),
+    ...maxes.map((max) => max.set(lowest)),
+    ...eachStrip(...QUADS.flatMap((i) => queries.map((q) => maxes[q]!.set(f32x4.pmax(maxes[q]!, scoresOf(q, i)))))),
     ...maxes.map((max) => max.set(f32x4.pmax(max, rotated(max, 2)))),
     ...maxes.map((max) => max.set(f32x4.pmax(max, rotated(max, 1)))),
-    ...rescales.map((old, q) => old.set(f32x4.sub(old, maxes[q]!))),
-    ...exponential(fn, features, rescales),
     ...totals.map((total) => total.set(zero)),
-    ...toFirst,
-    countDown(
-      strips,
-      ...queries.flatMap((q) => [
-        ...eachQuad(four, (x, i) => x.set(f32x4.sub(scoresOf(q, i), maxes[q]!))),
-        ...exponential(fn, features, four),
-        ...eachQuad(four, (x, i) => v128.store(at, x, q * SCORE_ROW_BYTES + 16 * i)),
-        totals[q]!.set(f32x4.add(totals[q]!, f32x4.add(f32x4.add(four[0]!, four[2]!), f32x4.add(four[1]!, four[3]!)))),
-      ]),
-      advance(at, 4 * STRIP),
-    ),
-    ...queries.flatMap((q) =>
-      updateRecord({ at, strips, numStrips, records }, q, [maxes[q]!, rescales[q]!, totals[q]!]),
-    ),
+    ...eachStrip(...pairsOf(queries).flatMap(weigh)),
+    ...queries.flatMap((q) => [
+      f32.store(records, f32x4.extractLane(maxes[q]!, 0), q * RECORD_BYTES + RECORD_MAX),
+      f32.store(records, sumOfLanes(totals[q]!), q * RECORD_BYTES + RECORD_SUM),
+    ]),
   ];
+}
+
+/** Two at a time: the exponentials of one would wait for each other. */
+function pairsOf(queries: readonly number[]): number[][] {
+  return queries.filter((q) => q % 2 === 0).map((q) => queries.slice(q, q + 2));
+}
+
+function sumOfFour(x: readonly V[]): V128 {
+  return f32x4.add(f32x4.add(x[0]!, x[2]!), f32x4.add(x[1]!, x[3]!));
 }
 
 /** The lanes moved around by `by`. */
 function rotated(x: V128, by: number): V128 {
   const bytes = Array.from({ length: 16 }, (_, i) => (i + 4 * by) % 16);
   return v128.shuffle(x, x, bytes);
-}
-
-function updateRecord(
-  p: Readonly<Record<'at' | 'strips' | 'numStrips', I>> & { readonly records: I32 },
-  query: number,
-  [max, rescale, total]: readonly [V, V, V],
-): Statement[] {
-  const { at, strips, numStrips, records } = p;
-  const [maxAt, sumAt, accumulatorAt] = [RECORD_MAX, RECORD_SUM, RECORD_ACCUMULATOR].map(
-    (field) => query * RECORD_BYTES + field,
-  ) as [number, number, number];
-  const factor = f32x4.extractLane(rescale, 0);
-  const scaled = (i: number): V128 => f32x4.mul(v128.load(at, 16 * i), rescale);
-  return [
-    f32.store(records, f32x4.extractLane(max, 0), maxAt),
-    f32.store(records, f32.add(f32.mul(f32.load(records, sumAt), factor), sumOfLanes(total)), sumAt),
-    when(
-      f32.ne(factor, f32.const(1)),
-      at.set(i32.load(records, accumulatorAt)),
-      strips.set(numStrips),
-      countDown(strips, ...QUADS.map((i) => v128.store(at, scaled(i), 16 * i)), advance(at, 4 * STRIP)),
-    ),
-  ];
 }

@@ -1,4 +1,4 @@
-/** accumulator += weight * v, for some keys of a step: the second product of attention. */
+/** accumulator += weight * v, for some keys of a section: the second product of attention. */
 import type { I32, Local, Statement } from '../emitter/code.ts';
 import { advance, branchIf, loop } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
@@ -28,16 +28,16 @@ import {
   STRIP_VALUES,
   stripsOf,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, newTile, type Tile, tiles } from './attention-tile.ts';
+import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile, tiles } from './attention-tile.ts';
 
 type I = Local<'i32'>;
 
-/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes) -> (): adds the weighted values
- * of keys `from` to `to` - 1 of the step, at least one. Few queries take all heads' values of a
+/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes) -> (): adds the weighted values
+ * of keys `from` to `to` - 1 of the section, at least one. Few queries take all heads' values of a
  * strip before the next strip's, as they lie side by side; the sums of many stay in registers for all of a head's. */
 export function attentionValues(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_values_${dtype}_${numQueries}`);
-  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
   const [first, end, key, past, tileIndex, left] = fn.locals('i32', 6) as [I, I, I, I, I, I];
   const tile = newTile(fn, numQueries, features);
   const targets = fn.locals('i32', numQueries);
@@ -74,7 +74,8 @@ export function attentionValues(dtype: StripDType, numQueries: number, features:
     loop(
       ...toNext(first, keysAtOnce, p.to),
       end.set(past),
-      ...forEachHead(fn, p, ({ record, scores, offset }) => [
+      ...forEachHead(fn, p, ({ turn, record, scores, offset }) => [
+        keepHot(fn, dtype, p, turn),
         ...targets.map((target, i) => target.set(i32.load(record, i * RECORD_BYTES + RECORD_ACCUMULATOR))),
         tileIndex.set(i32.const(0)),
         left.set(stripsOf(p.headDim)),

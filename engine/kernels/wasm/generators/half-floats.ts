@@ -17,6 +17,8 @@ import { f32x4, i32x4, v128 } from '../emitter/simd.ts';
 
 export const HALF_PRESCALE = 2 ** 96;
 export const HALF_POSTSCALE = 2 ** 16;
+/** What is left of a value where nothing makes up for it. */
+export const HALF_SHRINKAGE = 2 ** -112;
 
 /** Four f16 as f32, each 2^-112 of its value. */
 export function loadF16x4(fn: FunctionBuilder, address: I32, byteOffset: number): V128 {
@@ -39,22 +41,37 @@ export function loadF32x4(_fn: FunctionBuilder, address: I32, byteOffset: number
  * Exponent 31 is 65536 or more after the shift by 2^112, which no finite f16 is; all ones in the exponent then make it
  * the infinity or the NaN that its fraction says. */
 export function widenHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
-  return [...xs.map((x) => x.set(i32x4.shrS(i32x4.shl(x, 16), 3))), ...finishHalves(fn, xs)];
-}
-
-/** Likewise patterns that fill their lanes as signed numbers (`i32x4.load16x4S`): one shift does. */
-export function widenSignedHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
-  return [...xs.map((x) => x.set(i32x4.shl(x, 13))), ...finishHalves(fn, xs)];
-}
-
-function finishHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
-  const [mask, allOnes] = [fn.constant(i32x4.splat(0x8fffe000)), fn.constant(i32x4.splat(0x7f800000))];
-  const [bias, limit] = [fn.constant(f32x4.constant(2 ** 112)), fn.constant(f32x4.constant(65536))];
+  const [mask, bias] = [fn.constant(i32x4.splat(0x8fffe000)), fn.constant(f32x4.constant(2 ** 112))];
   return [
-    ...xs.map((x) => x.set(v128.and(x, mask))),
+    ...xs.map((x) => x.set(v128.and(i32x4.shrS(i32x4.shl(x, 16), 3), mask))),
     ...xs.map((x) => x.set(f32x4.mul(x, bias))),
-    ...xs.map((x) => x.set(v128.or(x, v128.and(f32x4.ge(f32x4.abs(x), limit), allOnes)))),
+    ...restoreSpecials(fn, xs, 65536),
   ];
+}
+
+/** f16 patterns that fill their lanes as signed numbers (`i32x4.load16x4S`) to 2^-112 of their value, in place. Only
+ * finite ones: others come out as finite numbers. */
+export function shrinkFiniteHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
+  const mask = fn.constant(i32x4.splat(0x8fffe000));
+  return [...xs.map((x) => x.set(i32x4.shl(x, 13))), ...xs.map((x) => x.set(v128.and(x, mask)))];
+}
+
+/** Likewise, infinities and NaN too. */
+export function shrinkHalves(fn: FunctionBuilder, xs: readonly V[]): Statement[] {
+  return [...shrinkFiniteHalves(fn, xs), ...restoreSpecials(fn, xs, 65536 * HALF_SHRINKAGE)];
+}
+
+/** @param limit  what exponent 31 has become: the least of it */
+function restoreSpecials(fn: FunctionBuilder, xs: readonly V[], limit: number): Statement[] {
+  const [least, allOnes] = [fn.constant(f32x4.constant(limit)), fn.constant(i32x4.splat(0x7f800000))];
+  return xs.map((x) => x.set(v128.or(x, v128.and(f32x4.ge(f32x4.abs(x), least), allOnes))));
+}
+
+/** Not 0 where one of the f16 patterns in `x`, one or two in each 32-bit lane, is an infinity or NaN: adding 1 to an exponent
+ * of 31 sets the bit above it, which is masked out before. */
+export function specialHalves(fn: FunctionBuilder, x: V128): V128 {
+  const word = (value: number): V128 => fn.constant(i32x4.splat(value));
+  return v128.and(i32x4.add(v128.and(x, word(0x7c007c00)), word(0x04000400)), word(0x80008000));
 }
 
 /** f32 to the pattern of the nearest f16, ties to even, in place: one in the low 16 bits of each lane, zeros above.

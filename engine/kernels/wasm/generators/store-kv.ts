@@ -7,7 +7,7 @@ import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
-import { narrowFloats } from './half-floats.ts';
+import { narrowFloats, specialHalves } from './half-floats.ts';
 
 type V = Local<'v128'>;
 
@@ -20,12 +20,13 @@ export function storeLaneF32(): FunctionBuilder {
   return fn;
 }
 
-/** (source, target, headDim) -> (). */
+/** (source, target, headDim) -> (whether any is an infinity or NaN). */
 export function storeLaneF16(): FunctionBuilder {
   const fn = new FunctionBuilder('store_lane_f16');
   const { source, target, count } = fn.params('source', 'target', 'count');
   const rounds = fn.local('i32');
   const four = fn.local('v128');
+  const specials = noteSpecials(fn);
   const store = (lane: number) => i32.store16(target, i32x4.extractLane(four, lane), lane * 2 * STRIP);
   fn.emit(
     rounds.set(i32.shrU(count, i32.const(2))),
@@ -33,6 +34,7 @@ export function storeLaneF16(): FunctionBuilder {
       rounds,
       four.set(v128.load(source)),
       ...narrowFloats(fn, [four]),
+      specials.note(four),
       ...[0, 1, 2, 3].map(store),
       advance(source, 16),
       advance(target, 4 * 2 * STRIP),
@@ -42,25 +44,39 @@ export function storeLaneF16(): FunctionBuilder {
       rounds,
       four.set(v128.load32Zero(source)),
       ...narrowFloats(fn, [four]),
+      specials.note(four),
       store(0),
       advance(source, 4),
       advance(target, 2 * STRIP),
     ),
   );
+  fn.returns(specials.areAny);
   return fn;
 }
 
-/** (source, target, headDim) -> (). */
+/** Whether any f16 that is stored is an infinity or NaN. */
+function noteSpecials(fn: FunctionBuilder) {
+  const found = fn.local('v128');
+  return {
+    note: (patterns: V128): Statement => found.set(v128.or(found, specialHalves(fn, patterns))),
+    areAny: v128.anyTrue(found),
+  };
+}
+
+type Specials = ReturnType<typeof noteSpecials>;
+
+/** (source, target, headDim) -> (whether any is an infinity or NaN). */
 export function storeRowF16(): FunctionBuilder {
   const fn = new FunctionBuilder('store_row_f16');
   const { source, target, count } = fn.params('source', 'target', 'count');
   const rounds = fn.local('i32');
   const pair = fn.locals('v128', 2) as [V, V];
+  const specials = noteSpecials(fn);
   fn.emit(
     rounds.set(i32.shrU(count, i32.const(3))),
     countDownFromAny(
       rounds,
-      ...storeEightHalves(fn, pair, { source, target }),
+      ...storeEightHalves(fn, { source, target, pair, specials }),
       advance(source, 32),
       advance(target, 16),
     ),
@@ -69,11 +85,13 @@ export function storeRowF16(): FunctionBuilder {
       rounds,
       pair[0].set(v128.load32Zero(source)),
       ...narrowFloats(fn, [pair[0]]),
+      specials.note(pair[0]),
       i32.store16(target, i32x4.extractLane(pair[0], 0)),
       advance(source, 4),
       advance(target, 2),
     ),
   );
+  fn.returns(specials.areAny);
   return fn;
 }
 
@@ -94,32 +112,45 @@ export function storeValueF32(): FunctionBuilder {
   return fn;
 }
 
-/** (source, target, count) -> (): likewise. */
+/** (source, target, count) -> (whether any is an infinity or NaN): likewise. */
 export function storeValueF16(): FunctionBuilder {
   const fn = new FunctionBuilder('store_value_f16');
   const { source, target, count } = fn.params('source', 'target', 'count');
   const pair = fn.locals('v128', 2) as [V, V];
+  const specials = noteSpecials(fn);
   fn.emit(
     countDown(
       count,
-      ...[0, 1].flatMap((i) => storeEightHalves(fn, pair, { source, target }, i)),
+      ...[0, 1].flatMap((i) => storeEightHalves(fn, { source, target, pair, specials }, i)),
       advance(source, 4 * STRIP),
       advance(target, 2 * STRIP * STRIP),
     ),
   );
+  fn.returns(specials.areAny);
+  return fn;
+}
+
+/** (address, count) -> (whether any is an infinity or NaN): `count` times 16 bytes of f16. */
+export function hasSpecialHalves(): FunctionBuilder {
+  const fn = new FunctionBuilder('has_special_f16');
+  const { address, count } = fn.params('address', 'count');
+  const specials = noteSpecials(fn);
+  fn.emit(countDownFromAny(count, specials.note(v128.load(address)), advance(address, 16)));
+  fn.returns(specials.areAny);
   return fn;
 }
 
 /** Numbers 8i to 8i + 7 after both addresses. */
 function storeEightHalves(
   fn: FunctionBuilder,
-  pair: readonly [V, V],
-  { source, target }: { readonly source: I32; readonly target: I32 },
+  p: Readonly<Record<'source' | 'target', I32>> & { readonly pair: readonly [V, V]; readonly specials: Specials },
   i = 0,
 ): Statement[] {
+  const { source, target, pair, specials } = p;
   return [
     ...pair.map((half, h) => half.set(v128.load(source, 32 * i + 16 * h))),
     ...narrowFloats(fn, pair),
+    ...pair.map((half) => specials.note(half)),
     v128.store(target, i16x8.narrowI32x4U(...pair), 16 * i),
   ];
 }

@@ -1,15 +1,15 @@
 /** Keys and values of a page as f32 in scratch memory: for queries so many that each number is widened once for all of
- * them, and for pages in which they lie in rows. */
+ * them, for pages in which they lie in rows, and for those that may hold an f16 that is not finite. */
 import type { I32, Local, Statement } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import {
+  anyHalfRows,
   levelsWithLaneScales,
   levelsWithRowScale,
   loadScales,
-  plainRows,
   Q8_STRIP,
   type RowReader,
 } from './attention-rows.ts';
@@ -83,11 +83,11 @@ function rest(
   ];
 }
 
-/** (source, target, headDim) -> (): a strip of f16, of keys or of values: 16 numbers after 16. */
+/** (source, target, headDim) -> (): a strip of f16, of keys or of values: 16 numbers after 16, 2^-112 of each. */
 export function widenStripF16(): FunctionBuilder {
   const fn = new FunctionBuilder('widen_strip_f16');
   const { source, target, headDim } = fn.params('source', 'target', 'headDim');
-  fn.emit(...copyStripRows(fn, plainRows(fn, 'f16'), { source, target, count: headDim }));
+  fn.emit(...copyStripRows(fn, anyHalfRows(fn), { source, target, count: headDim }));
   return fn;
 }
 

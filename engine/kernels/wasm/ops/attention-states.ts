@@ -1,13 +1,13 @@
 /** What queries have met so far: their largest score, sum of weights and weighted values (generators/attention-scratch.ts).
  *
- *   of the section that is being met     this thread's scratch memory          \
- *   of the sections before               this thread's scratch memory           > joined in the order of positions
- *   of each section that others meet     an area that all threads see          /
+ *   of the section that is being met     this thread's scratch memory     \  joined in the order of positions
+ *   of the sections before               this thread's scratch memory     /
  *
- * Where threads divide sections, all sections' states go to the area, and when all have been met, each thread joins those
- * of some queries. */
+ * Where threads divide sections, states of all sections lie in an area that all threads see, and when all have been met,
+ * each thread joins those of some queries. */
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
+import { SCALING, type StripDType } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   LOWEST,
@@ -28,7 +28,7 @@ export function maxStates({ rowBytes }: AttentionScratch): number {
 }
 
 /** Records one after another, and accumulators one after another. */
-interface States {
+export interface States {
   readonly records: number;
   readonly accumulators: number;
 }
@@ -42,7 +42,13 @@ export class AttentionStates {
   readonly #rowBytes: number;
   readonly #merge: Kernel;
   readonly #finish: Kernel;
+  readonly #scaleFloats: Kernel;
   readonly #q: number;
+  /** Of the queries that are being met, one after another. */
+  readonly #copies: number;
+  readonly #queryScale: number;
+  /** Whose queries the copies are. */
+  #copied = '';
   readonly #out: number;
   readonly #numHeads: number;
   readonly #headDim: number;
@@ -57,34 +63,58 @@ export class AttentionStates {
     this.#maxQueries = scratch.numQueries;
     this.#rowBytes = scratch.rowBytes;
     [this.#merge, this.#finish] = [kernels.attention_merge!, kernels.attention_finish!];
+    this.#scaleFloats = kernels.scale_floats!;
+    this.#copies = scratch.copies;
+    this.#queryScale = SCALING[args.keyCache.dtype as StripDType].query;
     [this.#q, this.#out] = [addressOf(args.q), addressOf(args.out)];
     [, this.#numHeads, this.#headDim] = args.q.shape as [number, number, number];
     this.#numSharing = this.#numHeads / args.keyCache.shape[1]!;
   }
 
-  /** Nothing met yet, for the queries of some units.
-   * @param firstRow  the sequence's first row in q */
-  begin(units: readonly AttentionUnit[], firstRow: number): void {
-    const { numQueries, firstQuery, firstState } = units[0]!;
-    const count = units.length * numQueries;
-    this.#clear(this.#section, 0, count);
-    const { records, accumulators } = this.#section;
-    this.#memory.floats.fill(0, accumulators / 4, (accumulators + count * this.#rowBytes) / 4);
-    for (let i = 0; i < count; i++) {
-      const kvHead = units[0]!.kvHead + Math.floor(i / numQueries);
-      const offset = this.#offsetOf(firstRow, kvHead, firstQuery + (i % numQueries));
-      this.#memory.ints[(records + i * RECORD_BYTES) / 4] = this.#q + offset;
-    }
-    if (firstState === -1) this.#clear(this.#totals, 0, count);
-    else this.#clear(this.#area, firstState, count);
+  /** Before an op: what lies in q is another thing than before. */
+  forgetQueries(): void {
+    this.#copied = '';
   }
 
-  /** Joins what the units' queries have met of a section to what they had met before, or keeps it where threads divide
-   * sections. */
+  /** Nothing met yet, for the queries of some units.
+   * @param firstRow  the sequence's first row in q
+   * @returns where they keep what they meet of a section */
+  begin(units: readonly AttentionUnit[], firstRow: number): States {
+    const { numQueries, firstState } = units[0]!;
+    const count = units.length * numQueries;
+    this.#copyQueries(units, firstRow);
+    const states = firstState === -1 ? this.#section : this.#from(this.#area, firstState);
+    this.#clear(states, 0, count);
+    const { records, accumulators } = states;
+    const { floats, ints } = this.#memory;
+    floats.fill(0, accumulators / 4, (accumulators + count * this.#rowBytes) / 4);
+    for (let i = 0; i < count; i++) ints[(records + i * RECORD_BYTES) / 4] = this.#copies + i * this.#rowBytes;
+    if (firstState === -1) this.#clear(this.#totals, 0, count);
+    return states;
+  }
+
+  /** Once for all sections of them that follow one another. */
+  #copyQueries(units: readonly AttentionUnit[], firstRow: number): void {
+    const { kvHead, firstQuery, numQueries } = units[0]!;
+    const queries = `${firstRow} ${kvHead} ${firstQuery} ${numQueries} ${units.length}`;
+    if (queries === this.#copied) return;
+    this.#copied = queries;
+    for (let i = 0; i < units.length * numQueries; i++) {
+      const offset = this.#offsetOf(firstRow, kvHead + Math.floor(i / numQueries), firstQuery + (i % numQueries));
+      this.#scaleFloats(this.#q + offset, this.#copies + i * this.#rowBytes, this.#headDim, this.#queryScale);
+    }
+  }
+
+  /** Joins what the units' queries have met of a section to what they had met before. Where threads divide sections, that
+   * waits until all have been met. */
   endSection(units: readonly AttentionUnit[]): void {
     const { numQueries, firstState } = units[0]!;
-    const into = firstState === -1 ? this.#totals.records : this.#area.records + firstState * RECORD_BYTES;
-    this.#merge(this.#section.records, into, this.#headDim, units.length * numQueries);
+    if (firstState !== -1) return;
+    this.#merge(this.#section.records, this.#totals.records, this.#headDim, units.length * numQueries);
+  }
+
+  #from({ records, accumulators }: States, first: number): States {
+    return { records: records + first * RECORD_BYTES, accumulators: accumulators + first * this.#rowBytes };
   }
 
   /** Results of the units' queries, from all sections or from the only one. */

@@ -1,17 +1,22 @@
 /** The walk of some units' queries over the keys they see. Kernels do the work (generators/attention-*.ts).
  *
- *   for 64 keys at a time (a step), from the first that any of the queries sees to the last:
- *     find where the keys and values lie, or bring them to where they can be read
- *     scores; online softmax; weighted sums of values          a kernel call each, for up to 6 queries of every head
- *     at the end of a section: join what was met of it to what was met before          attention-states.ts
+ *   for each section of 512 keys, from the first that any of the queries sees to the last:
+ *     for 64 keys at a time (a step): find them, or bring them to where they can be read; scores
+ *     softmax of all scores
+ *     for 64 keys at a time: weighted sums of values
+ *     join what was met of the section to what was met before          attention-states.ts
  *   for each query: divide by the sum of weights
  *
- * Queries of rows that see all 64 keys go together; of other rows (at the diagonal of a prompt, at the edge of a window)
- * only heads of one row see the same.
+ * A kernel takes up to 6 queries that see the same keys. Those of rows that see all of a step go together; of other rows (at
+ * the diagonal of a prompt, at the edge of a window) only heads of one row see the same.
+ *
+ * Where all queries are of one row, a single kernel walks the section (generators/attention-section.ts): a call from
+ * JavaScript costs as much as a few keys.
  *
  * Where kernels read pages as they are, a call takes the same queries of all units: the parts of neighbouring heads in a
  * page lie side by side, and memory is read in long runs, page by page. */
 import type { PagedAttentionArgs } from '../../ops.ts';
+import { SCALING } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
@@ -24,11 +29,11 @@ import {
 } from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';
 import type { Machine } from '../machine.ts';
-import type { AttentionStates } from './attention-states.ts';
+import type { AttentionStates, States } from './attention-states.ts';
 import type { AttentionUnit } from './attention-units.ts';
-import { StepStrips } from './step-strips.ts';
+import { SectionStrips } from './section-strips.ts';
 
-/** Queries `first` to `first + count` - 1 of a unit see keys `from` to `to` - 1 of a step. */
+/** Queries `first` to `first + count` - 1 of a unit see keys `from` to `to` - 1 of a section. */
 interface Group {
   readonly first: number;
   readonly count: number;
@@ -44,31 +49,47 @@ interface Heads {
   readonly source: 'pages' | 'scratch';
 }
 
+/** Keys `firstKey` to `endKey` - 1 of a section; the sequence's first row has position `firstPosition`. */
+interface KeyRange {
+  readonly firstKey: number;
+  readonly endKey: number;
+  readonly firstPosition: number;
+}
+
 /** By number of queries. */
 interface ProductKernels {
   readonly score: readonly Kernel[];
   readonly addValues: readonly Kernel[];
 }
 
+/** Where the section ends that holds a key. */
+const sectionEnd = (key: number): number => key - (key % SECTION_KEYS) + SECTION_KEYS;
+
 export class AttentionWalk {
   readonly #scratch: AttentionScratch;
   readonly #states: AttentionStates;
-  readonly #strips: StepStrips;
+  readonly #strips: SectionStrips;
   readonly #products: Readonly<Record<'pages' | 'scratch', ProductKernels>>;
   readonly #softmax: readonly Kernel[];
+  readonly #section: Kernel;
   /** Most queries that a call takes of units with many. */
   readonly #maxGroup: number;
   readonly #headDim: number;
   readonly #numSharing: number;
   readonly #window: number;
+  /** Of finished scores, and what weights carry (SCALING). */
   readonly #scale: number;
-  readonly #softCap: number | undefined;
+  readonly #weightScale: number;
+  readonly #isCapped: 0 | 1;
+  readonly #softCap: number;
+  /** Of the queries that are on their way. */
+  #current: States = { records: 0, accumulators: 0 };
 
   constructor(machine: Machine, args: PagedAttentionArgs, scratch: AttentionScratch, states: AttentionStates) {
     const { kernels } = machine;
     this.#scratch = scratch;
     this.#states = states;
-    this.#strips = new StepStrips(machine, args, scratch);
+    this.#strips = new SectionStrips(machine, args, scratch);
     const byCount = (name: string) =>
       Array.from({ length: MAX_GROUP + 1 }, (_, n) => kernels[`attention_${name}_${n}`]!);
     const products = (dtype: string): ProductKernels => ({
@@ -77,42 +98,114 @@ export class AttentionWalk {
     });
     this.#products = { pages: products(this.#strips.pages.dtype), scratch: products('f32') };
     this.#softmax = byCount('softmax');
+    this.#section = kernels[`attention_section_${this.#strips.pages.dtype}`]!;
     // More sums than registers hold cost more than they save.
     this.#maxGroup = machine.tileGroups === 2 ? MAX_GROUP : SMALL_GROUP;
     const [, numHeads, headDim] = args.q.shape as [number, number, number];
     this.#headDim = headDim;
     this.#numSharing = numHeads / args.keyCache.shape[1]!;
     this.#window = args.slidingWindow ?? Number.POSITIVE_INFINITY;
-    this.#scale = args.scale;
-    this.#softCap = args.softCap;
+    const scaling = SCALING[this.#strips.pages.dtype];
+    this.#scale = args.scale * scaling.score;
+    this.#weightScale = scaling.weight;
+    this.#isCapped = args.softCap === undefined ? 0 : 1;
+    this.#softCap = args.softCap ?? 0;
   }
 
   /** @param units  of one sequence and the same rows: they see the same keys
    * @param firstRow  the sequence's first row in q
    * @param firstPosition  its position */
   attend(units: readonly AttentionUnit[], firstRow: number, firstPosition: number): void {
-    const { firstKey, endKey, numQueries, firstState } = units[0]!;
-    const source = this.#strips.sourceOf(numQueries);
-    const endOfFirst = firstKey - (firstKey % SECTION_KEYS) + SECTION_KEYS;
-    const isJoined = firstState !== -1 || endKey > endOfFirst;
-    this.#states.begin(units, firstRow);
-    for (let start = firstKey - (firstKey % STEP_KEYS); start < endKey; start += STEP_KEYS) {
-      const groups = this.#groupsOf(units[0]!, start, firstPosition);
-      if (source === 'pages') this.#meetInPages(units, start, groups);
-      else for (const [i, unit] of units.entries()) this.#meetInScratch(unit, i * numQueries, start, groups);
-      const next = start + STEP_KEYS;
-      if (isJoined && (next % SECTION_KEYS === 0 || next >= endKey)) this.#states.endSection(units);
+    const { firstKey, endKey, firstState } = units[0]!;
+    const isJoined = firstState !== -1 || endKey > sectionEnd(firstKey);
+    this.#current = this.#states.begin(units, firstRow);
+    for (let start = firstKey; start < endKey; start = sectionEnd(start)) {
+      const end = Math.min(sectionEnd(start), endKey);
+      if (this.#isOneRowInPages(units[0]!)) this.#meetRow(units, start, end);
+      else this.#meetRows(units, start, end, firstPosition);
+      if (isJoined) this.#states.endSection(units);
     }
     if (firstState === -1) this.#states.finish(units, firstRow, isJoined ? 'totals' : 'section');
   }
 
-  /** Queries that see the same of the step that begins at `start`, as many at a time as kernels take. The same for each unit. */
-  #groupsOf({ firstQuery, numQueries }: AttentionUnit, start: number, firstPosition: number): Group[] {
+  /** Whether all queries see all keys of the unit, and kernels read them where they are. */
+  #isOneRowInPages({ firstQuery, numQueries }: AttentionUnit): boolean {
+    const rowOf = (query: number) => Math.floor(query / this.#numSharing);
+    const isOneRow = rowOf(firstQuery) === rowOf(firstQuery + numQueries - 1);
+    return isOneRow && this.#strips.sourceOf(numQueries) === 'pages';
+  }
+
+  /** Keys `firstKey` to `endKey` - 1, of one section, in one call. */
+  #meetRow(units: readonly AttentionUnit[], firstKey: number, endKey: number): void {
+    const { strips, copies, rowBytes } = this.#scratch;
+    const { numQueries } = units[0]!;
+    const { records, scores } = this.#placeOf(0);
+    const { headBytes, blockSize, blockBytes, stripBytes } = this.#strips.pages;
+    const { keys, values, table } = this.#strips.placesOf(units[0]!);
+    const hotBytes = units.length > 1 ? units.length * numQueries * rowBytes : 0;
+    this.#section(
+      ...[records, strips, scores, this.#headDim, firstKey, endKey, units.length, numQueries, headBytes],
+      ...[copies, this.#current.accumulators, hotBytes, keys, values, table, blockSize, blockBytes, stripBytes],
+      ...[this.#isCapped, this.#scale, this.#softCap, this.#weightScale],
+    );
+  }
+
+  /** Keys `firstKey` to `endKey` - 1, of one section, of which rows do not see the same. */
+  #meetRows(units: readonly AttentionUnit[], firstKey: number, endKey: number, firstPosition: number): void {
+    const { numQueries } = units[0]!;
+    const range: KeyRange = { firstKey, endKey, firstPosition };
+    if (this.#strips.sourceOf(numQueries) === 'pages') {
+      this.#strips.point(units[0]!, firstKey, endKey);
+      this.#meetSection(
+        units[0]!,
+        { base: 0, numHeads: units.length, headQueries: numQueries, source: 'pages' },
+        range,
+      );
+      return;
+    }
+    for (const [i, unit] of units.entries()) {
+      this.#meetSection(unit, { base: i * numQueries, numHeads: 1, headQueries: numQueries, source: 'scratch' }, range);
+    }
+  }
+
+  #meetSection(unit: AttentionUnit, heads: Heads, range: KeyRange): void {
+    const inScratch = heads.source === 'scratch';
+    this.#eachStep(unit, range, (from, to, groups) => {
+      if (inScratch) this.#strips.widenKeys(unit, from, to);
+      for (const group of groups) this.#scoreGroup(heads, group);
+    });
+    const start = range.firstKey - (range.firstKey % SECTION_KEYS);
+    for (const group of this.#groupsOf(unit, start, SECTION_KEYS, range.firstPosition))
+      this.#softmaxGroup(heads, group);
+    this.#eachStep(unit, range, (from, to, groups) => {
+      if (inScratch) this.#strips.widenValues(unit, from, to);
+      for (const group of groups) this.#addGroup(heads, group);
+    });
+  }
+
+  /** Calls `visit` for each step of a section: its keys `from` to `to` - 1, and who sees which of them. */
+  #eachStep(
+    unit: AttentionUnit,
+    { firstKey, endKey, firstPosition }: KeyRange,
+    visit: (from: number, to: number, groups: readonly Group[]) => void,
+  ): void {
+    for (let from = firstKey; from < endKey; ) {
+      const start = from - (from % STEP_KEYS);
+      const to = Math.min(start + STEP_KEYS, endKey);
+      visit(from, to, this.#groupsOf(unit, start, STEP_KEYS, firstPosition));
+      from = to;
+    }
+  }
+
+  /** Queries that see the same of the `size` keys from `start` on, as many at a time as kernels take. The same for each
+   * unit. */
+  #groupsOf({ firstQuery, numQueries }: AttentionUnit, start: number, size: number, firstPosition: number): Group[] {
     const maxGroup = numQueries <= FEW_QUERIES ? SMALL_GROUP : this.#maxGroup;
     const numSharing = this.#numSharing;
+    const offset = start % SECTION_KEYS;
     const groups: Group[] = [];
-    // From the first row whose own position is the step's last or later, to the last whose window reaches its first.
-    const firstFull = (start + STEP_KEYS - 1 - firstPosition) * numSharing - firstQuery;
+    // From the first row whose own position is the last key or later, to the last whose window reaches the first.
+    const firstFull = (start + size - 1 - firstPosition) * numSharing - firstQuery;
     const endFull = Math.min(numQueries, (start + this.#window - firstPosition) * numSharing - firstQuery);
     for (let i = 0; i < numQueries; ) {
       const isFull = i >= firstFull && i < endFull;
@@ -121,32 +214,11 @@ export class AttentionWalk {
       const count = Math.min(maxGroup, limit - i);
       const position = firstPosition + row;
       const from = isFull ? 0 : Math.max(0, position - this.#window + 1 - start);
-      const to = isFull ? STEP_KEYS : Math.min(STEP_KEYS, position + 1 - start);
-      if (from < to) groups.push({ first: i, count, from, to });
+      const to = isFull ? size : Math.min(size, position + 1 - start);
+      if (from < to) groups.push({ first: i, count, from: offset + from, to: offset + to });
       i += count;
     }
     return groups;
-  }
-
-  /** Every query of the units meets what it sees of the step. */
-  #meetInPages(units: readonly AttentionUnit[], start: number, groups: readonly Group[]): void {
-    const { firstKey, endKey, numQueries } = units[0]!;
-    const heads: Heads = { base: 0, numHeads: units.length, headQueries: numQueries, source: 'pages' };
-    this.#strips.point(units[0]!, start, Math.max(firstKey, start), Math.min(endKey, start + STEP_KEYS));
-    for (const group of groups) this.#scoreGroup(heads, group);
-    for (const group of groups) this.#softmaxGroup(heads, group);
-    for (const group of groups) this.#addGroup(heads, group);
-  }
-
-  #meetInScratch(unit: AttentionUnit, base: number, start: number, groups: readonly Group[]): void {
-    const { firstKey, endKey, numQueries } = unit;
-    const heads: Heads = { base, numHeads: 1, headQueries: numQueries, source: 'scratch' };
-    const [from, to] = [Math.max(firstKey, start), Math.min(endKey, start + STEP_KEYS)];
-    this.#strips.widenKeys(unit, start, from, to);
-    for (const group of groups) this.#scoreGroup(heads, group);
-    for (const group of groups) this.#softmaxGroup(heads, group);
-    this.#strips.widenValues(unit, start, from, to);
-    for (const group of groups) this.#addGroup(heads, group);
   }
 
   #scoreGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
@@ -154,14 +226,13 @@ export class AttentionWalk {
     const { records, scores } = this.#placeOf(base + first);
     const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
     const kernel = this.#products[source].score[count]!;
-    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, this.#scale);
+    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, 0, 0, this.#scale);
   }
 
   #softmaxGroup({ base, numHeads, headQueries }: Heads, { first, count, from, to }: Group): void {
     const { records, scores } = this.#placeOf(base + first);
-    const isCapped = this.#softCap === undefined ? 0 : 1;
     const kernel = this.#softmax[count]!;
-    kernel(records, scores, this.#headDim, from, to, numHeads, headQueries, 0, isCapped, this.#softCap ?? 0);
+    kernel(records, scores, from, to, numHeads, headQueries, 0, this.#isCapped, this.#softCap, this.#weightScale);
   }
 
   #addGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
@@ -169,11 +240,11 @@ export class AttentionWalk {
     const { records, scores } = this.#placeOf(base + first);
     const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
     const kernel = this.#products[source].addValues[count]!;
-    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes);
+    kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, 0, 0);
   }
 
   #placeOf(query: number): { readonly records: number; readonly scores: number } {
-    const { queries, scores } = this.#scratch;
-    return { records: queries + query * RECORD_BYTES, scores: scores + query * SCORE_ROW_BYTES };
+    const records = this.#current.records + query * RECORD_BYTES;
+    return { records, scores: this.#scratch.scores + query * SCORE_ROW_BYTES };
   }
 }

@@ -7,6 +7,7 @@ import { Q8_STRIP } from '../generators/attention-rows.ts';
 import { STRIP } from '../generators/attention-scratch.ts';
 import { ROW_FORMATS } from '../generators/row-formats.ts';
 import type { Machine } from '../machine.ts';
+import { noteSpecials } from '../specials-note.ts';
 import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
 import { intsIn } from './index-inputs.ts';
 import { areNative, type KvPages, kvPages } from './kv-pages.ts';
@@ -25,15 +26,18 @@ export const writeKv: NativeOp<'writeKv'> = {
       : [rowWriter(machine, pages), rowWriter(machine, pages)];
     const [keys, values] = [placesOf(k, keyCache), placesOf(v, valueCache)];
     const end = partEnd(numTokens * numKvHeads, part);
+    let [specialKeys, specialValues] = [0, 0];
     for (let row = partStart(numTokens * numKvHeads, part); row < end; row++) {
       const slot = slots[Math.floor(row / numKvHeads)]!;
       if (slot === -1) continue;
       const source = row * pages.headDim * 4;
       const block = Math.floor(slot / pages.blockSize);
       const target = block * pages.blockBytes + (row % numKvHeads) * pages.headBytes;
-      storeKey(keys.source + source, keys.target + target, slot % pages.blockSize);
-      storeValue(values.source + source, values.target + target, slot % pages.blockSize);
+      specialKeys |= storeKey(keys.source + source, keys.target + target, slot % pages.blockSize);
+      specialValues |= storeValue(values.source + source, values.target + target, slot % pages.blockSize);
     }
+    if (specialKeys !== 0) noteSpecials(machine.memory, keyCache);
+    if (specialValues !== 0) noteSpecials(machine.memory, valueCache);
   },
 };
 
@@ -41,30 +45,33 @@ function placesOf(rows: Tensor, cache: Tensor) {
   return { source: addressOf(rows), target: byteAddressOf(cache) };
 }
 
-/** Stores the f32 row at `source` as token `slot` of the head's part of a page at `target`. */
-type Writer = (source: number, target: number, slot: number) => void;
+/** Stores the f32 row at `source` as token `slot` of the head's part of a page at `target`.
+ * @returns not 0 when it stored an f16 that is an infinity or NaN */
+type Writer = (source: number, target: number, slot: number) => number;
 
 function rowWriter({ memory, kernels }: Machine, { dtype, headDim, rowBytes }: KvPages): Writer {
   if (dtype === 'f32') {
     const { bytes } = memory;
-    return (source, target, slot) => void bytes.copyWithin(target + slot * rowBytes, source, source + rowBytes);
+    return (source, target, slot) => {
+      bytes.copyWithin(target + slot * rowBytes, source, source + rowBytes);
+      return 0;
+    };
   }
   const store = kernels[`store_row_${dtype}`]!;
   const count = headDim / ROW_FORMATS[dtype].blockElements;
-  return (source, target, slot) => void store(source, target + slot * rowBytes, count);
+  return (source, target, slot) => store(source, target + slot * rowBytes, count);
 }
 
 function laneWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): Writer {
   const store = kernels[`store_lane_${dtype}`]!;
   const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
   if (blockElements === 1) {
-    return (source, target, slot) => {
+    return (source, target, slot) =>
       store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * bytesPerBlock, headDim);
-    };
   }
   return (source, target, slot) => {
     const [strip, lane] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + lane, headDim / Q8_STRIP.features);
+    return store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + lane, headDim / Q8_STRIP.features);
   };
 }
 
@@ -72,13 +79,12 @@ function valueWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPag
   const store = kernels[`store_value_${dtype}`]!;
   const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
   if (blockElements === 1) {
-    return (source, target, slot) => {
+    return (source, target, slot) =>
       store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * STRIP * bytesPerBlock, headDim / STRIP);
-    };
   }
   return (source, target, slot) => {
     const [strip, key] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + STRIP * key, headDim / Q8_STRIP.features);
+    return store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + STRIP * key, headDim / Q8_STRIP.features);
   };
 }
 

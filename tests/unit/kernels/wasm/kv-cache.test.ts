@@ -34,10 +34,17 @@ function sequence(config: AttentionConfig, length: number, specialsIn?: 'k' | 'v
 }
 
 /** The whole sequence in steps of at most `chunk` tokens. */
-function attend(backend: KernelBackend, config: AttentionConfig, data: SequenceData, blockSize: number, chunk: number) {
+function attend(
+  backend: KernelBackend,
+  config: AttentionConfig,
+  data: SequenceData,
+  blockSize: number,
+  chunk: number,
+  stale = Number.NaN,
+) {
   const numChunks = Math.ceil(data.length / chunk);
   const chunks = Array.from({ length: numChunks }, (_, i) => Math.min(chunk, data.length - i * chunk));
-  return attendIn(backend, config, data, { blockSize, chunks });
+  return attendIn(backend, config, data, { blockSize, chunks, stale });
 }
 
 /** The whole sequence in steps of so many tokens. */
@@ -45,10 +52,14 @@ function attendIn(
   backend: KernelBackend,
   config: AttentionConfig,
   data: SequenceData,
-  { blockSize, chunks }: { readonly blockSize: number; readonly chunks: readonly number[] },
+  {
+    blockSize,
+    chunks,
+    stale,
+  }: { readonly blockSize: number; readonly chunks: readonly number[]; readonly stale: number },
 ) {
   return withWorkspace(backend, async (work) => {
-    const paged = new PagedSequences(work, config, [data], { blockSize, seed: 5 });
+    const paged = new PagedSequences(work, config, [data], { blockSize, seed: 5, stale });
     const outs: Float32Array[] = [];
     let from = 0;
     for (const chunk of chunks) {
@@ -82,13 +93,15 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
         const expected = await attend(reference, config, data, 16, 210);
         const actual = await attend(backend, config, data, 16, 210);
         expect(findMismatch(actual, expected, kvDtype === 'q8_0' ? 2e-2 : 2e-5)).toBeUndefined();
-        for (const [blockSize, chunk] of [
-          [16, 1],
-          [32, 37],
-          [5, 100],
+        for (const [blockSize, chunk, stale] of [
+          [16, 1, Number.NaN],
+          [16, 1, 65504],
+          [32, 37, 65504],
+          [5, 100, 65504],
         ] as const) {
-          const again = await attend(backend, config, data, blockSize, chunk);
-          expect(findBitDifference(again, actual), `pages of ${blockSize}, chunks of ${chunk}`).toBeUndefined();
+          const again = await attend(backend, config, data, blockSize, chunk, stale);
+          const how = `pages of ${blockSize} that held ${stale}, chunks of ${chunk}`;
+          expect(findBitDifference(again, actual), how).toBeUndefined();
         }
       }
     },
@@ -103,12 +116,13 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
       expect(findMismatch(actual, expected, kvDtype === 'q8_0' ? 2e-2 : 2e-5)).toBeUndefined();
       // Chunks of 1 and 13 rows are divided by sections, of 300 not.
       const start = actual.length - 26 * gqa.numHeads * config.headDim;
-      for (const chunks of [
-        [674, 13, 13],
-        [600, 74, ...Array<number>(26).fill(1)],
-        [300, 300, 74, 26],
-      ]) {
-        const again = await attendIn(backend, config, data, { blockSize: 16, chunks });
+      for (const [chunks, stale] of [
+        [[674, 13, 13], 65504],
+        [[600, 74, ...Array<number>(26).fill(1)], 65504],
+        [[600, 74, ...Array<number>(26).fill(1)], Number.NaN],
+        [[300, 300, 74, 26], 65504],
+      ] as const) {
+        const again = await attendIn(backend, config, data, { blockSize: 16, chunks, stale });
         expect(findBitDifference(again.subarray(start), actual.subarray(start)), `chunks of ${chunks}`).toBeUndefined();
       }
     }
@@ -116,11 +130,15 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
 
   it.each(KV_DTYPES)('%s: infinities, NaN and what overflows f16 end where the reference has them', async (kvDtype) => {
     for (const specialsIn of ['k', 'v'] as const) {
-      for (const blockSize of [4, 16]) {
+      for (const [blockSize, chunk, stale] of [
+        [4, 66, Number.NaN],
+        [16, 66, Number.NaN],
+        [16, 1, 1],
+      ] as const) {
         const config = { numHeads: 2, numKvHeads: 1, headDim: 32, kvDtype, slidingWindow: 3 };
         const data = sequence(config, 66, specialsIn);
         const expected = await attend(reference, config, data, blockSize, 66);
-        const actual = await attend(backend, config, data, blockSize, 66);
+        const actual = await attend(backend, config, data, blockSize, chunk, stale);
         // Relative to 1e5, which is among the values: here it matters which results are numbers.
         const kinds = (values: Float32Array) => [...values].map((x) => (Number.isFinite(x) ? 0 : x));
         expect(kinds(actual), `${specialsIn}, pages of ${blockSize}`).toEqual(kinds(expected));
@@ -140,6 +158,39 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
     ];
     expect(actual.subarray(0, 100 * 16).every(Number.isNaN)).toBe(true);
     expect(findMismatch(actual, expected, 2e-5)).toBeUndefined();
+  });
+
+  it('knows of an f16 that is not finite when it came as bytes', async () => {
+    for (const [pattern, expected] of [
+      [0x7c00, Number.POSITIVE_INFINITY],
+      [0xfc00, Number.NEGATIVE_INFINITY],
+      [0x7e01, Number.NaN],
+      [0x7bff, 65504 / 16],
+    ] as const) {
+      const out = await withWorkspace(backend, async (work) => {
+        const pages = [1, 1, 16, 16];
+        const [keyCache, valueCache, out] = [
+          work.zeros('f16', pages),
+          work.zeros('f16', pages),
+          work.output([1, 1, 16]),
+        ];
+        // Feature 5 of token 3: all keys are zeros, so every token weighs the same.
+        backend.writeBytes(valueCache, 2 * (3 * 16 + 5), Uint8Array.of(pattern & 0xff, pattern >> 8));
+        const lengths = { queryStartLoc: work.ints([2], [0, 1]), seqLens: work.ints([1], [16]) };
+        const q = work.floats([1, 1, 16], randomValues(1, 16));
+        work.run('pagedAttention', {
+          q,
+          keyCache,
+          valueCache,
+          blockTables: work.ints([1, 1], [0]),
+          ...lengths,
+          scale: 1,
+          out,
+        });
+        return work.read(out);
+      });
+      expect(out[5]).toBe(expected);
+    }
   });
 
   it('writes f16 and q8_0 rows as the reference does, byte for byte', async () => {

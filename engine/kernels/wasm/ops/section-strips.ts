@@ -1,26 +1,32 @@
-/** Where the keys and values of a step of attention lie: fills the scratch memory's table of strips, either with the places
- * in the pages, or, once they were widened there, in scratch memory. */
+/** Where the keys and values of a section of attention lie: fills the scratch memory's table of strips, either with the places
+ * in the pages, or, for a step at a time that was widened there, in scratch memory. */
+import type { Tensor } from '../../../tensor/tensor.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
   SCALES_OFFSET,
+  SECTION_KEYS,
+  STEP_KEYS,
   STRIP,
   STRIP_ENTRY_BYTES,
   STRIP_ROW_BYTES,
   STRIP_VALUES,
 } from '../generators/attention-scratch.ts';
+import { HALF_SHRINKAGE } from '../generators/half-floats.ts';
 import type { Kernel } from '../kernel-module.ts';
 import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
+import { mayHoldSpecials } from '../specials-note.ts';
 import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
 import type { AttentionUnit } from './attention-units.ts';
 import { type KvPages, kvPages } from './kv-pages.ts';
 
-export class StepStrips {
+export class SectionStrips {
   readonly pages: KvPages;
   readonly #memory: LinearMemory;
   readonly #scratch: AttentionScratch;
+  readonly #caches: readonly Tensor[];
   readonly #keys: number;
   readonly #values: number;
   /** Index of the first block table's first entry. */
@@ -29,6 +35,7 @@ export class StepStrips {
   readonly #widenKeys: Kernel;
   readonly #widenValues: Kernel;
   readonly #widenRow: Kernel;
+  readonly #scaleFloats: Kernel;
   readonly #storeKey: Kernel;
   readonly #storeValue: Kernel;
 
@@ -37,6 +44,7 @@ export class StepStrips {
     this.pages = pages;
     this.#memory = memory;
     this.#scratch = scratch;
+    this.#caches = [args.keyCache, args.valueCache];
     this.#keys = byteAddressOf(args.keyCache);
     this.#values = byteAddressOf(args.valueCache);
     this.#tables = addressOf(args.blockTables) / 4;
@@ -44,47 +52,64 @@ export class StepStrips {
     const ofStrip = (what: string) => kernels[pages.dtype === 'q8_0' ? `widen_${what}_q8_0` : 'widen_strip_f16']!;
     [this.#widenKeys, this.#widenValues] = [ofStrip('keys'), ofStrip('values')];
     this.#widenRow = kernels[`widen_rows_${pages.dtype}`]!;
+    this.#scaleFloats = kernels.scale_floats!;
     [this.#storeKey, this.#storeValue] = [kernels.store_lane_f32!, kernels.store_value_f32!];
   }
 
   /** How kernels take keys and values of so many queries: from pages as they are, or as f32 from scratch memory. */
   sourceOf(numQueries: number): 'pages' | 'scratch' {
     const { dtype, inStrips } = this.pages;
-    return inStrips && (dtype === 'f32' || numQueries <= FEW_QUERIES) ? 'pages' : 'scratch';
+    if (dtype === 'f32' || !inStrips) return inStrips ? 'pages' : 'scratch';
+    return numQueries <= FEW_QUERIES && !this.#mayHoldSpecials() ? 'pages' : 'scratch';
+  }
+
+  /** Kernels that read pages of f16 know finite numbers only. */
+  #mayHoldSpecials(): boolean {
+    return this.#caches.some((cache) => mayHoldSpecials(this.#memory, cache));
+  }
+
+  /** For kernels that find strips by themselves: the first byte of the unit's head in page 0, of keys and of values, and
+   * the list of the sequence's pages. */
+  placesOf({ sequence, kvHead }: AttentionUnit): {
+    readonly keys: number;
+    readonly values: number;
+    readonly table: number;
+  } {
+    const offset = kvHead * this.pages.headBytes;
+    const table = 4 * (this.#tables + sequence * this.#maxBlocks);
+    return { keys: this.#keys + offset, values: this.#values + offset, table };
   }
 
   /** Points at the strips that hold keys `from` to `to` - 1 and their values, in the unit's pages. Absolute positions,
-   * within the step that begins at `start`. */
-  point(unit: AttentionUnit, start: number, from: number, to: number): void {
+   * within one section. */
+  point(unit: AttentionUnit, from: number, to: number): void {
     const { ints } = this.#memory;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const entry = this.#entryOf(key - start);
+      const entry = this.#entryOf(key);
       const strip = this.#stripOf(unit, key);
       ints[entry] = this.#keys + strip;
       ints[entry + STRIP_VALUES / 4] = this.#values + strip;
     }
   }
 
-  /** Brings the keys to scratch memory, and points at them. */
-  widenKeys(unit: AttentionUnit, start: number, from: number, to: number): void {
-    const { ints } = this.#memory;
+  /** Brings keys `from` to `to` - 1, of one step, to scratch memory, and points at them. */
+  widenKeys(unit: AttentionUnit, from: number, to: number): void {
     const { headDim, inStrips } = this.pages;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const own = this.#scratch.keys + Math.floor((key - start) / STRIP) * headDim * STRIP_ROW_BYTES;
-      ints[this.#entryOf(key - start)] = own;
+      const own = this.#scratch.keys + stripOfStep(key) * headDim * STRIP_ROW_BYTES;
+      this.#memory.ints[this.#entryOf(key)] = own;
       if (inStrips) this.#widenKeys(this.#keys + this.#stripOf(unit, key), own, headDim);
       else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringKey(unit, own, each);
     }
   }
 
   /** Likewise the values. */
-  widenValues(unit: AttentionUnit, start: number, from: number, to: number): void {
-    const { ints } = this.#memory;
+  widenValues(unit: AttentionUnit, from: number, to: number): void {
     const { headDim, inStrips } = this.pages;
     const { values, rowBytes, strips } = this.#scratch;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const own = values + Math.floor((key - start) / STRIP) * STRIP * rowBytes;
-      ints[this.#entryOf(key - start) + STRIP_VALUES / 4] = own;
+      const own = values + stripOfStep(key) * STRIP * rowBytes;
+      this.#memory.ints[this.#entryOf(key) + STRIP_VALUES / 4] = own;
       if (inStrips) this.#widenValues(this.#values + this.#stripOf(unit, key), own, headDim, strips + SCALES_OFFSET);
       else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringValue(unit, own, each);
     }
@@ -104,16 +129,17 @@ export class StepStrips {
     );
   }
 
-  /** The key's row of a page of rows, as f32. */
+  /** The key's row of a page of rows, as f32 and, of f16, as strips of it are read. */
   #bringRow(cache: number, unit: AttentionUnit, key: number): void {
-    const { headDim, rowBytes, blockSize } = this.pages;
+    const { dtype, headDim, rowBytes, blockSize } = this.pages;
     const row = cache + this.#pageOf(unit, key) + (key % blockSize) * rowBytes;
-    this.#widenRow(row, this.#scratch.row, headDim, 1, rowBytes, this.#scratch.rowBytes);
+    const own = this.#scratch.row;
+    this.#widenRow(row, own, headDim, 1, rowBytes, this.#scratch.rowBytes);
+    if (dtype === 'f16') this.#scaleFloats(own, own, headDim, HALF_SHRINKAGE);
   }
 
-  /** @param key  counted from the step's first */
   #entryOf(key: number): number {
-    return (this.#scratch.strips + Math.floor(key / STRIP) * STRIP_ENTRY_BYTES) / 4;
+    return (this.#scratch.strips + Math.floor((key % SECTION_KEYS) / STRIP) * STRIP_ENTRY_BYTES) / 4;
   }
 
   /** Bytes from the cache's start to the head's strip that holds a key. */
@@ -129,6 +155,8 @@ export class StepStrips {
     return this.#memory.ints[this.#tables + page]! * blockBytes + kvHead * headBytes;
   }
 }
+
+const stripOfStep = (key: number): number => Math.floor((key % STEP_KEYS) / STRIP);
 
 /** The first key of the strip after the key's. */
 const nextStrip = (key: number): number => key - (key % STRIP) + STRIP;
