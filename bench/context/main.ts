@@ -1,0 +1,143 @@
+/** What a long context costs a token, against what its bytes explain: tokens after a short and after a long past, by turns in
+ * one process.
+ *
+ *   node bench/context/main.ts --model FILE [--depth 4096] [--kv-dtype f32,f16,q8_0] [--threads 2] [--rounds 8]
+ *                              [--generate 24] [--other FOLDER] [--json] [--save] [--note TEXT]
+ *
+ * A token reads all weights, and the keys and values of its past. The past's bytes explain as much time as bytes of weights
+ * take: that of a token after a short past, divided by the bytes it reads. With `--other` another checkout takes turns.
+ *
+ * A busy machine makes steps slower, never faster: the lowest tenth is compared besides the median. */
+import { execFileSync } from 'node:child_process';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { openBenchModel } from '../../cli/bench/bench-model.ts';
+import { bytesPerStep } from '../../cli/bench/memory-traffic.ts';
+import type { Engine } from '../../engine/index.ts';
+import type { KvDType } from '../../engine/kvcache/kv-cache-storage.ts';
+import { Rng } from '../../engine/util/rng.ts';
+import { describeMachine } from '../lib/machine.ts';
+import { rounded, saveResults } from '../lib/result-log.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    depth: { type: 'string', default: '4096' },
+    'kv-dtype': { type: 'string', default: 'f32,f16,q8_0' },
+    threads: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '8' },
+    generate: { type: 'string', default: '24' },
+    other: { type: 'string' },
+    json: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
+    note: { type: 'string' },
+  },
+});
+if (options.model === undefined) throw new Error('--model is needed');
+const model = resolve(options.model);
+const [depth, numRounds, numGenerated] = [options.depth, options.rounds, options.generate].map(Number) as [
+  number,
+  number,
+  number,
+];
+const { report, config } = await openBenchModel(model);
+
+/** Tokens of a past that costs next to nothing. */
+const SHORT = 16;
+
+interface Side {
+  readonly commit: string;
+  readonly engine: Engine;
+  /** ms per token. */
+  readonly short: number[];
+  readonly long: number[];
+}
+
+async function open(folder: string, kvDtype: KvDType): Promise<Side> {
+  const { Engine } = (await import(pathToFileURL(resolve(folder, 'engine/index.ts')).href)) as {
+    readonly Engine: { load(path: string, options: object): Promise<Engine> };
+  };
+  const maxModelLen = depth + numGenerated + 1;
+  const engine = await Engine.load(model, { numThreads: Number(options.threads), maxModelLen, maxNumSeqs: 1, kvDtype });
+  const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
+  return { commit: commit.trim(), engine, short: [], long: [] };
+}
+
+const rng = Rng.fromSeed(1);
+const past = Array.from({ length: depth }, () => Math.floor(rng.nextFloat() * config.vocabSize));
+
+/** @returns ms of each token but the first, which comes after the prompt */
+async function tokenTimes(engine: Engine, numBefore: number): Promise<number[]> {
+  const times: number[] = [];
+  let last = 0;
+  const sampling = { max_tokens: numGenerated + 1, temperature: 0, ignore_eos: true };
+  for await (const _ of engine.generate(past.slice(0, numBefore), sampling)) {
+    const now = performance.now();
+    if (last !== 0) times.push(now - last);
+    last = now;
+  }
+  return times;
+}
+
+const quantile = (values: readonly number[], share: number): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!;
+
+async function measure(kvDtype: KvDType): Promise<void> {
+  const sides = [
+    await open('.', kvDtype),
+    ...(options.other === undefined ? [] : [await open(options.other, kvDtype)]),
+  ];
+  for (let round = -1; round < numRounds; round++) {
+    for (const { engine, short, long } of round % 2 === 0 ? sides : sides.toReversed()) {
+      const [before, after] = [await tokenTimes(engine, SHORT), await tokenTimes(engine, depth)];
+      // The first round computes the long past, which the prefix cache holds from then on.
+      if (round < 0) continue;
+      short.push(...before);
+      long.push(...after);
+    }
+  }
+  const bytesAt = (depthOfTest: number): number =>
+    bytesPerStep(report, config, {
+      kvDtype,
+      test: { kind: 'tg', numTokens: numGenerated, batch: 1, depth: depthOfTest },
+    });
+  const bytesExplain = (bytesAt(depth) - bytesAt(SHORT)) / bytesAt(SHORT);
+  for (const side of sides) {
+    const figures = (share: number) => {
+      const [short, long] = [quantile(side.short, share), quantile(side.long, share)];
+      return {
+        short: rounded(short),
+        long: rounded(long),
+        cost: rounded(long - short),
+        explained: rounded(short * bytesExplain),
+      };
+    };
+    show(kvDtype, side.commit, { lowestTenth: figures(0.1), median: figures(0.5) });
+  }
+  for (const { engine } of sides) await engine.close();
+}
+
+type Figures = Readonly<Record<'short' | 'long' | 'cost' | 'explained', number>>;
+
+const records: object[] = [];
+
+function show(kvDtype: KvDType, commit: string, ms: Readonly<Record<'lowestTenth' | 'median', Figures>>): void {
+  const sizes = { model: basename(model), threads: Number(options.threads), depth, kvDtype, numRounds, numGenerated };
+  const record = { benchmark: 'context', ...describeMachine(), commit, ...sizes, note: options.note, ms };
+  records.push(record);
+  if (options.json) console.log(JSON.stringify(record));
+  else printLines(kvDtype, commit, ms);
+}
+
+function printLines(kvDtype: KvDType, commit: string, ms: Readonly<Record<string, Figures>>): void {
+  for (const [name, { short, long, cost, explained }] of Object.entries(ms)) {
+    console.log(
+      `${commit} ${kvDtype.padEnd(4)} ${name.padEnd(11)}  a token ${short.toFixed(2)} ms, after ${depth} ${long.toFixed(2)}: ` +
+        `${cost.toFixed(2)} more, of which bytes explain ${explained.toFixed(2)}`,
+    );
+  }
+}
+
+for (const kvDtype of options['kv-dtype'].split(',')) await measure(kvDtype as KvDType);
+if (options.save) console.log(saveResults('context', records));
