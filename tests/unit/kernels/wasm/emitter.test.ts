@@ -130,6 +130,36 @@ describe('the WebAssembly emitter', () => {
     expect(() => fn.param('i32')).toThrow(/before locals/);
   });
 
+  it('calls functions of the module by the number that each has there', () => {
+    const store = (name: string, factor: number): FunctionBuilder => {
+      const fn = new FunctionBuilder(name);
+      const { address, value } = fn.params('address', 'value');
+      fn.emit(i32.store(address, i32.mul(value, i32.const(factor))));
+      return fn;
+    };
+    // So many functions that numbers take two bytes.
+    const others = Array.from({ length: 130 }, (_, i) => store(`other${i}`, 0));
+    const [twice, thrice] = [store('twice', 2), store('thrice', 3)];
+    const both = new FunctionBuilder('both');
+    const value = both.param('i32');
+    both.emit(
+      both.call(twice, i32.const(16), value),
+      when(value, both.call(thrice, i32.const(20), i32.load(i32.const(16)))),
+      both.call(twice, i32.const(24), i32.const(0xffff)),
+    );
+    const memory = new WebAssemblyApi.Memory({ initial: 1, maximum: 1, shared: true });
+    for (const functions of [
+      [both, ...others, twice, thrice],
+      [thrice, twice, both],
+    ]) {
+      const module = new WebAssemblyApi.Module(buildModule(functions, 'calls'));
+      const { exports } = new WebAssemblyApi.Instance(module, { env: { memory } });
+      (exports.both as (value: number) => void)(7);
+      expect([...new Int32Array(memory.buffer, 16, 3)]).toEqual([14, 42, 0x1fffe]);
+    }
+    expect(() => buildModule([both, twice], '')).toThrow('thrice is called and is not in the module');
+  });
+
   it('makes modules that differ by their variant only, and no valid one from wrong code', () => {
     const define = () => {
       const fn = new FunctionBuilder('f');
