@@ -24,8 +24,7 @@ export const VECTORS = STRIP / 4;
 
 /** Locals that every product of a kernel uses again. */
 export interface ProductLocals {
-  /** [place][vector of the row]. */
-  readonly row: readonly (readonly V[])[];
+  readonly row: readonly V[];
   readonly factor: V;
   readonly rounds: I;
 }
@@ -34,12 +33,12 @@ export interface Product {
   readonly features: Features;
   readonly locals: ProductLocals;
   readonly reader: RowReader;
-  /** [query][place * VECTORS + vector of the row]. */
+  /** [query][vector of the row]. */
   readonly sums: readonly (readonly V[])[];
   /** Each query's next factor, f32. Moved on. */
   readonly factors: readonly I[];
-  /** The next row, in one place or in two. Moved on. */
-  readonly places: readonly I[];
+  /** Where the next row is. Moved on. One place only: memory is read at half the speed where two streams take turns. */
+  readonly place: I;
   /** How many rows. Kept. */
   readonly numRows: I;
 }
@@ -47,19 +46,18 @@ export interface Product {
 /** Rows per round of the loop. */
 const UNROLL = 4;
 
-export function productLocals(fn: FunctionBuilder, numPlaces: number): ProductLocals {
-  const row = Array.from({ length: numPlaces }, () => fn.locals('v128', VECTORS));
-  return { row, factor: fn.local('v128'), rounds: fn.local('i32') };
+export function productLocals(fn: FunctionBuilder): ProductLocals {
+  return { row: fn.locals('v128', VECTORS), factor: fn.local('v128'), rounds: fn.local('i32') };
 }
 
 /** Emits the loop: four rows at a time, then the rest. */
 export function multiplyRows(product: Product): Statement[] {
-  const { locals, reader, factors, places, numRows } = product;
+  const { locals, reader, factors, place, numRows } = product;
   const { rounds } = locals;
   const round = (count: number): Statement[] => [
     ...Array.from({ length: count }, (_, i) => multiplyRow(product, i)).flat(),
     ...factors.map((factor) => advance(factor, 4 * count)),
-    ...places.map((place) => advance(place, reader.rowBytes * count)),
+    advance(place, reader.rowBytes * count),
     ...reader.advance(count),
   ];
   return [
@@ -70,14 +68,13 @@ export function multiplyRows(product: Product): Statement[] {
   ];
 }
 
-function multiplyRow({ features, locals, reader, sums, factors, places }: Product, i: number): Statement[] {
+function multiplyRow({ features, locals, reader, sums, factors, place }: Product, i: number): Statement[] {
   const { row, factor } = locals;
-  const vectors = row.slice(0, places.length).flat();
   return [
-    ...places.flatMap((place, p) => reader.load(row[p]!, place, p, i)),
+    ...reader.load(row, place, i),
     ...factors.flatMap((pointer, query) => [
       factor.set(v128.load32Splat(pointer, 4 * i)),
-      ...vectors.map((vector, v) => sums[query]![v]!.set(multiplyAdd(features, vector, factor, sums[query]![v]!))),
+      ...row.map((vector, v) => sums[query]![v]!.set(multiplyAdd(features, vector, factor, sums[query]![v]!))),
     ]),
   ];
 }

@@ -31,8 +31,8 @@ export const SCALING: Readonly<
 export interface RowReader {
   /** From one row to the next. */
   readonly rowBytes: number;
-  /** Fills `row`, four vectors, with the row that is `i` rows after `place`, the p-th place that is read from. */
-  load(row: readonly V[], place: I, p: number, i: number): Statement[];
+  /** Fills `row`, four vectors, with the row that is `i` rows after `place`. */
+  load(row: readonly V[], place: I, i: number): Statement[];
   /** What else moves on after `count` rows. */
   advance(count: number): Statement[];
 }
@@ -42,7 +42,7 @@ export function plainRows(fn: FunctionBuilder, dtype: 'f32' | 'f16'): RowReader 
   if (dtype === 'f16') return halfRows((row) => shrinkFiniteHalves(fn, row));
   return {
     rowBytes: ROW_BYTES.f32,
-    load: (row, place, _, i) => row.map((x, v) => x.set(v128.load(place, 4 * STRIP * i + 16 * v))),
+    load: (row, place, i) => row.map((x, v) => x.set(v128.load(place, 4 * STRIP * i + 16 * v))),
     advance: () => [],
   };
 }
@@ -55,7 +55,7 @@ export function anyHalfRows(fn: FunctionBuilder): RowReader {
 function halfRows(shrink: (row: readonly V[]) => Statement[]): RowReader {
   return {
     rowBytes: ROW_BYTES.f16,
-    load: (row, place, _, i) => [
+    load: (row, place, i) => [
       ...row.map((x, v) => x.set(i32x4.load16x4S(place, 2 * STRIP * i + 8 * v))),
       ...shrink(row),
     ],
@@ -63,15 +63,14 @@ function halfRows(shrink: (row: readonly V[]) => Statement[]): RowReader {
   };
 }
 
-/** Rows of 16 levels, with a scale for each lane: one feature of 16 keys.
- * @param scales  [place][vector] */
-export function levelsWithLaneScales(fn: FunctionBuilder, scales: readonly (readonly V[])[]): RowReader {
+/** Rows of 16 levels, with a scale for each lane: one feature of 16 keys. */
+export function levelsWithLaneScales(fn: FunctionBuilder, scales: readonly V[]): RowReader {
   const pairs = fn.locals('v128', 2);
   return {
     rowBytes: ROW_BYTES.q8_0,
-    load: (row, place, p, i) => [
+    load: (row, place, i) => [
       ...loadLevels(pairs, row, place, STRIP * i),
-      ...row.map((x, v) => x.set(f32x4.mul(x, scales[p]![v]!))),
+      ...row.map((x, v) => x.set(f32x4.mul(x, scales[v]!))),
     ],
     advance: () => [],
   };
@@ -84,7 +83,7 @@ export function levelsWithRowScale(fn: FunctionBuilder, scale: I): RowReader {
   const splat = fn.local('v128');
   return {
     rowBytes: ROW_BYTES.q8_0,
-    load: (row, place, _, i) => [
+    load: (row, place, i) => [
       splat.set(v128.load32Splat(scale, 4 * i)),
       ...loadLevels(pairs, row, place, STRIP * i),
       ...row.map((x) => x.set(f32x4.mul(x, splat))),

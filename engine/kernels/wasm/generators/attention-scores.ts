@@ -5,7 +5,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
-import { multiplyRows, type Product, VECTORS } from './attention-product.ts';
+import { multiplyRows, VECTORS } from './attention-product.ts';
 import { levelsWithLaneScales, loadScales, plainRows, Q8_STRIP, type StripDType } from './attention-rows.ts';
 import {
   LOG2_STRIP,
@@ -15,12 +15,13 @@ import {
   STRIP_ENTRY_BYTES,
   stripRange,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile, tiles } from './attention-tile.ts';
+import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile } from './attention-tile.ts';
 
 type I = Local<'i32'>;
 
 /** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes, scale f32) -> (): scores of
- * keys `from` to `to` - 1 of the section, at least one, filled up to whole strips. Strip by strip, and of each all heads: they lie side by side. */
+ * keys `from` to `to` - 1 of the section, at least one, filled up to whole
+ * strips. Strip by strip, and of each all heads: they lie side by side. */
 export function attentionScores(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_scores_${dtype}_${numQueries}`);
   const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
@@ -29,26 +30,10 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
   const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
   const scales = fn.local('v128');
   const range = stripRange(fn, p);
+  const sums = tile.sums.flat();
   const multiplyKeys = keyProduct(tile, dtype, p.headDim);
   const zero = fn.constant(f32x4.constant(0));
 
-  const scoreTile = (numStrips: number): Statement[] => {
-    const places = tile.places.slice(0, numStrips);
-    const sums = tile.sums.map((all) => all.slice(0, numStrips * VECTORS));
-    return [
-      ...forEachHead(fn, { ...p, scores: column }, ({ turn, record, scores, offset }) => [
-        keepHot(fn, dtype, p, turn),
-        ...places.map((place, i) => place.set(i32.add(i32.load(entry, i * STRIP_ENTRY_BYTES), offset))),
-        ...tile.factors.map((factor, i) => factor.set(i32.load(record, i * RECORD_BYTES))),
-        ...sums.flat().map((sum) => sum.set(zero)),
-        ...multiplyKeys(places, sums),
-        ...sums.flat().map((sum) => sum.set(f32x4.mul(sum, scales))),
-        ...sums.flatMap((row, i) => row.map((sum, v) => v128.store(scores, sum, i * SCORE_ROW_BYTES + 16 * v))),
-      ]),
-      advance(entry, numStrips * STRIP_ENTRY_BYTES),
-      advance(column, numStrips * STRIP * 4),
-    ];
-  };
   fn.emit(
     ...range.code,
     scales.set(f32x4.splat(scale)),
@@ -56,30 +41,41 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
     left.set(i32.shrU(range.start, i32.const(LOG2_STRIP))),
     entry.set(i32.add(p.strips, i32.mul(left, i32.const(STRIP_ENTRY_BYTES)))),
     left.set(i32.sub(i32.shrU(range.end, i32.const(LOG2_STRIP)), left)),
-    ...tiles(numQueries, left, scoreTile),
+    countDown(
+      left,
+      ...forEachHead(fn, { ...p, scores: column }, ({ turn, record, scores, offset }) => [
+        keepHot(fn, dtype, p, turn),
+        tile.place.set(i32.add(i32.load(entry), offset)),
+        ...tile.factors.map((factor, i) => factor.set(i32.load(record, i * RECORD_BYTES))),
+        ...sums.map((sum) => sum.set(zero)),
+        ...multiplyKeys,
+        ...sums.map((sum) => sum.set(f32x4.mul(sum, scales))),
+        ...tile.sums.flatMap((row, i) => row.map((sum, v) => v128.store(scores, sum, i * SCORE_ROW_BYTES + 16 * v))),
+      ]),
+      advance(entry, STRIP_ENTRY_BYTES),
+      advance(column, STRIP * 4),
+    ),
   );
   return fn;
 }
 
-type KeyProduct = (places: readonly I[], sums: Product['sums']) => Statement[];
-
-/** Over all features of the strips at `places`. */
-function keyProduct({ fn, features, factors, locals }: Tile, dtype: StripDType, headDim: I): KeyProduct {
+/** Over all features of the tile's strip. */
+function keyProduct({ fn, features, factors, sums, place, locals }: Tile, dtype: StripDType, headDim: I): Statement[] {
   if (dtype !== 'q8_0') {
     const reader = plainRows(fn, dtype);
-    return (places, sums) => multiplyRows({ features, locals, reader, sums, factors, places, numRows: headDim });
+    return multiplyRows({ features, locals, reader, sums, factors, place, numRows: headDim });
   }
   const [numRows, blocks] = fn.locals('i32', 2) as [I, I];
-  const scales = locals.row.map(() => fn.locals('v128', VECTORS));
+  const scales = fn.locals('v128', VECTORS);
   const reader = levelsWithLaneScales(fn, scales);
-  return (places, sums) => [
+  return [
     numRows.set(i32.const(Q8_STRIP.features)),
     blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
     countDown(
       blocks,
-      ...places.flatMap((place, i) => loadScales(fn, scales[i]!, place)),
-      ...places.map((place) => advance(place, Q8_STRIP.scaleBytes)),
-      ...multiplyRows({ features, locals, reader, sums, factors, places, numRows }),
+      ...loadScales(fn, scales, place),
+      advance(place, Q8_STRIP.scaleBytes),
+      ...multiplyRows({ features, locals, reader, sums, factors, place, numRows }),
     ),
   ];
 }

@@ -1,7 +1,7 @@
-/** What the kernels of both products of attention share: the registers of a tile, and how a kernel walks over tiles and
- * over heads. */
+/** What the kernels of both products of attention share: the registers of a tile, how a kernel walks over heads, and how what
+ * heads share stays in the cache. */
 import type { Local, Statement } from '../emitter/code.ts';
-import { advance, block, branchIf, countDown, loop, when } from '../emitter/control.ts';
+import { advance, branchIf, countDown, loop, when } from '../emitter/control.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import type { Features } from './arithmetic.ts';
@@ -12,41 +12,22 @@ import { RECORD_BYTES, SCORE_ROW_BYTES } from './attention-scratch.ts';
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-/** Strips of keys, or of features, that a tile takes where so many are left. Few queries take more, so that enough sums are
- * under way at a time to hide the latency of an addition. */
-export const stripsOfTile = (numQueries: number): number => (numQueries <= 2 ? 2 : 1);
-
+/** A strip of keys, or of features, of some queries. */
 export interface Tile {
   readonly fn: FunctionBuilder;
   readonly features: Features;
   readonly factors: readonly I[];
   /** [query][vector]. */
   readonly sums: readonly (readonly V[])[];
-  /** Where a tile's strips are. */
-  readonly places: readonly I[];
+  /** Where the strip is. */
+  readonly place: I;
   readonly locals: ProductLocals;
 }
 
 export function newTile(fn: FunctionBuilder, numQueries: number, features: Features): Tile {
   const factors = fn.locals('i32', numQueries);
-  const numStrips = stripsOfTile(numQueries);
-  const sums = factors.map(() => fn.locals('v128', numStrips * VECTORS));
-  return { fn, features, factors, sums, places: fn.locals('i32', numStrips), locals: productLocals(fn, numStrips) };
-}
-
-/** Tiles of as many strips as may be, then single strips, until none is `left`. */
-export function tiles(numQueries: number, left: I, tile: (numStrips: number) => readonly Statement[]): Statement[] {
-  const widest = stripsOfTile(numQueries);
-  const run = (numStrips: number): Statement =>
-    block(
-      loop(
-        branchIf(1, i32.ltU(left, i32.const(numStrips))),
-        ...tile(numStrips),
-        left.set(i32.sub(left, i32.const(numStrips))),
-        branchIf(0, i32.const(1)),
-      ),
-    );
-  return widest === 1 ? [run(1)] : [run(widest), run(1)];
+  const sums = factors.map(() => fn.locals('v128', VECTORS));
+  return { fn, features, factors, sums, place: fn.local('i32'), locals: productLocals(fn) };
 }
 
 /** KV heads whose queries a call takes one after the other: `numHeads` of them, at least one. `headQueries` queries of each

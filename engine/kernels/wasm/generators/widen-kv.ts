@@ -104,7 +104,7 @@ export function widenKeysQ8(): FunctionBuilder {
       ...loadScales(fn, scales, source),
       advance(source, Q8_STRIP.scaleBytes),
       count.set(i32.const(Q8_STRIP.features)),
-      ...copyStripRows(fn, levelsWithLaneScales(fn, [scales]), { source, target, count }),
+      ...copyStripRows(fn, levelsWithLaneScales(fn, scales), { source, target, count }),
     ),
   );
   return fn;
@@ -147,7 +147,7 @@ function copyStripRows(
   return [
     countDown(
       count,
-      ...reader.load(row, source, 0, 0),
+      ...reader.load(row, source, 0),
       ...row.map((vector, i) => v128.store(target, vector, 16 * i)),
       advance(source, reader.rowBytes),
       advance(target, STRIP_ROW_BYTES),
