@@ -20,6 +20,7 @@ function floatFormat(name: string, record: FloatRecord, loadFour: LoadFour, post
     weightRecordBytes: record.byteLength,
     activationBytes: FLOAT_ACTIVATIONS.bytesPerToken,
     groups: [1, 2],
+    pairStep: record.pairStep,
     postscale,
     emitRecord: (tile) => emitRecord(tile, record, loadFour),
   };
@@ -33,7 +34,8 @@ function emitRecord(tile: TileContext, record: FloatRecord, loadFour: LoadFour):
   const code: Statement[] = [];
   for (let k = 0; k < record.blockK; k++) {
     for (const h of halves) {
-      const byteOffset = (k * 8 + (h % 2) * 4) * record.bytesPerElement;
+      const row = record.pairStep === undefined ? 8 * k + 4 * (h % 2) : 16 * k + 4 * h;
+      const byteOffset = row * record.bytesPerElement;
       code.push(weights[h]!.set(loadFour(fn, weightOf(h), byteOffset)));
     }
     for (let m = 0; m < tokens; m++) {

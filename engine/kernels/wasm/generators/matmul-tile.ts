@@ -74,6 +74,8 @@ export interface TileFormat {
   readonly activationBytes: number;
   /** How many groups of weight rows a kernel may take: two where registers hold the sums of a full tile. */
   readonly groups: readonly (1 | 2)[];
+  /** Set where two groups share records (packing/record-layout.ts). A kernel begins with an even group, or takes one only. */
+  readonly pairStep?: number | undefined;
   /** Whether, and how, panels of weights are unpacked for many tokens. */
   readonly unpacking?: Unpacking;
   /** What finished sums are multiplied by; 1 for nothing. */
@@ -118,8 +120,12 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   const records = fn.local('i32');
   const sums = Array.from({ length: tokens }, () => fn.locals('v128', numHalves));
   const zero = fn.constant(f32x4.constant(0));
-  const weightOf = (half: number): I32 => (half < 2 ? weights : secondGroup);
-  const recordBytes = isUnpacked ? unpackedRecordBytes(format) : format.weightRecordBytes;
+  const isShared = format.pairStep !== undefined;
+  const hasSecond = groups === 2 && !isShared;
+  const isAlternating = groups === 1 && isShared;
+  const step = fn.local('i32');
+  const weightOf = (half: number): I32 => (half < 2 || isShared ? weights : secondGroup);
+  const recordBytes = isUnpacked ? unpackedRecordBytes(format) : format.weightRecordBytes * (isShared ? 2 : 1);
 
   const record = format.emitRecord({
     fn,
@@ -134,11 +140,12 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
   });
   const groupBytes = i32.mul(numRecords, i32.const(recordBytes));
   fn.emit(
+    ...(isAlternating ? [step.set(i32.sub(i32.const(format.pairStep!), groupBytes))] : []),
     countDown(
       numTiles,
       ...xs.map((x, m) => x.set(i32.add(xStart, i32.const(m * format.activationBytes)))),
       records.set(numRecords),
-      ...(groups === 2 ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
+      ...(hasSecond ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
       ...sums.flat().map((sum) => sum.set(zero)),
       when(
         before,
@@ -150,7 +157,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
         records,
         ...record,
         advance(weights, recordBytes),
-        ...(groups === 2 ? [advance(secondGroup, recordBytes)] : []),
+        ...(hasSecond ? [advance(secondGroup, recordBytes)] : []),
         ...xs.map((x) => advance(x, tokens * format.activationBytes)),
       ),
       ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
@@ -164,7 +171,9 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
       row.set(out),
       ...sums.flatMap((halves) => [...storeRow(row, halves), advance(row, outStride)]),
       // The pointer to the first group has come to the second: the next tile starts after that.
-      ...(groups === 2 ? [weights.set(secondGroup)] : []),
+      ...(hasSecond ? [weights.set(secondGroup)] : []),
+      // Back to the pair's odd group, and from there to the next pair.
+      ...(isAlternating ? [advance(weights, step), step.set(i32.sub(i32.sub(i32.const(0), groupBytes), step))] : []),
       advance(out, groups * GROUP_OUT_BYTES),
     ),
   );

@@ -61,12 +61,12 @@ function packBlocks(
 export const isNotFinite = (bits: Local<'i32'>) =>
   i32.eq(i32.and(bits, i32.const(F16_EXPONENT)), i32.const(F16_EXPONENT));
 
-/** (source, target, count) -> i32: `count` f16 values, 16 bytes apart. */
+/** (source, target, count) -> i32: `count` f16 values, 32 bytes apart. */
 export function packF16Row(): FunctionBuilder {
   return packHalves('pack_f16', true);
 }
 
-/** (source, target, count) -> i32: `count` bf16 values, 16 bytes apart. A bf16 may be anything an f32 may. */
+/** (source, target, count) -> i32: `count` bf16 values, 32 bytes apart. A bf16 may be anything an f32 may. */
 export function packBf16Row(): FunctionBuilder {
   return packHalves('pack_bf16', false);
 }
@@ -83,7 +83,7 @@ function packHalves(name: string, isChecked: boolean): FunctionBuilder {
       ...(isChecked ? [notFinite.set(i32.or(notFinite, isNotFinite(value)))] : []),
       i32.store16(target, value),
       advance(source, 2),
-      advance(target, 16),
+      advance(target, 32),
     ),
   );
   fn.returns(notFinite);

@@ -9,9 +9,12 @@ import type { Share } from './native-op.ts';
 import { takePieces } from './tickets.ts';
 
 const FIXED_SHARE = 0.75;
-const PIECES_PER_THREAD = 4;
+const MAX_PIECES_PER_THREAD = 4;
+/** Groups that are worth a piece. */
+const LEAST_PIECE = 4;
 
-/** Calls `visit` for ranges that, over all threads, cover 0 to `numGroups` once. */
+/** Calls `visit` for ranges that, over all threads, cover 0 to `numGroups` once. Each begins with an even group, as kernels
+ * may take two at a time. */
 export function divideGroups(
   machine: Machine,
   numGroups: number,
@@ -19,13 +22,18 @@ export function divideGroups(
   visit: (groups: GroupRange) => void,
 ): void {
   const { part } = share;
-  const fixed = part.count === 1 ? numGroups : Math.floor(numGroups * FIXED_SHARE);
-  const own = { first: partStart(fixed, part), end: partEnd(fixed, part) };
-  if (own.end > own.first) visit(own);
-  if (fixed === numGroups) return;
-  const count = Math.min(numGroups - fixed, part.count * PIECES_PER_THREAD);
+  const numPairs = Math.ceil(numGroups / 2);
+  const fixed = part.count === 1 ? numPairs : Math.floor(numPairs * FIXED_SHARE);
+  const visitPairs = (first: number, end: number) => {
+    if (end > first) visit({ first: 2 * first, end: Math.min(numGroups, 2 * end) });
+  };
+  visitPairs(partStart(fixed, part), partEnd(fixed, part));
+  if (fixed === numPairs) return;
+  const rest = numPairs - fixed;
+  const perThread = Math.floor((2 * rest) / (LEAST_PIECE * part.count));
+  const count = Math.min(rest, part.count * Math.min(MAX_PIECES_PER_THREAD, Math.max(1, perThread)));
   takePieces(machine, share, count, (index) => {
     const piece = { index, count };
-    visit({ first: fixed + partStart(numGroups - fixed, piece), end: fixed + partEnd(numGroups - fixed, piece) });
+    visitPairs(fixed + partStart(rest, piece), fixed + partEnd(rest, piece));
   });
 }

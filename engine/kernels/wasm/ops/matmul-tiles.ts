@@ -140,19 +140,20 @@ function multiplySlice(chunk: MatmulJob, panel: Panel, slice: Slice, start: numb
   const { single, pairs, layout } = chunk;
   const tokens = tileTokens(chunk, start);
   const sums = sumsOf(chunk, panel, slice, start);
-  // The first tile reads the weights from memory, the next ones find them in the cache.
-  const width = start === 0 ? chunk.firstWidth : chunk.cachedWidth;
+  const isShared = layout.pairStep !== undefined;
+  // The first tile reads the weights from memory, the next ones find them in the cache. Groups that share records should go
+  // together; registers of 128 bits have room for both with two tokens.
+  const width = isShared && tokens <= 2 ? 2 : start === 0 ? chunk.firstWidth : chunk.cachedWidth;
   for (let from = done; from < numGroups; ) {
     const end = isAlone ? numGroups : Math.min(numGroups, runEnd(layout, group + from) - group);
-    const numTiles = Math.floor((end - from) / width);
-    const isWide = width === 2 && numTiles > 0;
+    // The second of two groups that share records is not followed by the next group.
+    const isSecond = isShared && (group + from) % 2 === 1;
+    const numPairs = width === 1 || isSecond ? 0 : Math.floor((end - from) / 2);
+    const count = numPairs > 0 ? 2 * numPairs : isSecond ? 1 : end - from;
+    const kernel = (numPairs > 0 ? pairs : single)[tokens]!;
     const weight = partOf(chunk, panel, slice, from);
-    runKernel((isWide ? pairs : single)[tokens]!, sums, {
-      weight,
-      group: from,
-      numTiles: isWide ? numTiles : end - from,
-    });
-    from = isWide ? from + 2 * numTiles : end;
+    runKernel(kernel, sums, { weight, group: from, numTiles: numPairs > 0 ? numPairs : count });
+    from += count;
   }
 }
 

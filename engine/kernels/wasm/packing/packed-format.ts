@@ -64,5 +64,6 @@ export function groupBytes({ record }: PackedFormat, rowLength: number): number 
 }
 
 export function packedByteLength(format: PackedFormat, numRows: number, rowLength: number): number {
-  return Math.ceil(numRows / GROUP_ROWS) * groupBytes(format, rowLength);
+  const rowsAtOnce = format.record.pairStep === undefined ? GROUP_ROWS : 2 * GROUP_ROWS;
+  return Math.ceil(numRows / rowsAtOnce) * (rowsAtOnce / GROUP_ROWS) * groupBytes(format, rowLength);
 }

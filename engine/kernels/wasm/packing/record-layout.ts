@@ -23,7 +23,8 @@
  *
  *     A scale or minimum takes 8 bits rather than the file's 6: Q4_K and Q5_K are 2.8 and 2.3 % larger than in the file.
  *
- *   F32, F16, BF16      one element of each row for each k:  | r0 | r1 | ... | r7 |
+ *   F32                 one element of each row for each k:  | r0 | r1 | ... | r7 |
+ *   F16, BF16           likewise of two groups, side by side:  | r0 | ... | r7 | r0 | ... | r7 |
  *                       four k to a record; K is filled up with zeros to a multiple of 4 */
 
 import { type ActivationLayout, K16_ACTIVATIONS, K32_ACTIVATIONS } from './activation-layout.ts';
@@ -31,7 +32,10 @@ import { type ActivationLayout, K16_ACTIVATIONS, K32_ACTIVATIONS } from './activ
 export interface RecordLayout {
   /** Elements of each row in a record. */
   readonly blockK: number;
+  /** Of the 8 rows of a group. */
   readonly byteLength: number;
+  /** Set where two groups lie side by side in their records: from an even group's first byte to the next group's. */
+  readonly pairStep?: number;
 }
 
 interface QuantRecord extends RecordLayout {
@@ -60,7 +64,7 @@ export const Q4_RECORD: QuantRecord = {
   scalesOffset: 128,
 };
 export const F32_RECORD: FloatRecord = { blockK: 4, byteLength: 128, bytesPerElement: 4 };
-export const HALF_RECORD: FloatRecord = { blockK: 4, byteLength: 64, bytesPerElement: 2 };
+export const HALF_RECORD: FloatRecord = { blockK: 4, byteLength: 64, bytesPerElement: 2, pairStep: 16 };
 
 /** A super-block of 8 rows. */
 export interface KRecord extends RecordLayout {

@@ -28,29 +28,41 @@ export interface Layout {
   /** Bytes of a group, all slices together. */
   readonly groupBytes: number;
   readonly slices: readonly Slice[];
+  /** Of records that two groups share. */
+  readonly pairStep: number | undefined;
 }
 
 /** @param numGroups  of the whole weight */
-export function layoutOf({ record, activations }: PackedFormat, rowLength: number, numGroups: number): Layout {
-  const numRecords = Math.ceil(rowLength / record.blockK);
-  const bytesAtOnce = record.byteLength + TILE_TOKENS * activations.bytesPerToken;
-  const numSlices = Math.ceil(numRecords / Math.floor(SLICE_BYTES / bytesAtOnce));
+export function layoutOf(format: PackedFormat, rowLength: number, numGroups: number): Layout {
+  const { blockK, byteLength: recordBytes, pairStep } = format.record;
+  const numRecords = Math.ceil(rowLength / blockK);
+  const atOnce = (pairStep === undefined ? 1 : 2) * recordBytes + TILE_TOKENS * format.activations.bytesPerToken;
+  // Two groups that do not share records are two streams: they come faster whole rows apart.
+  const areTwoStreams = format.pairs === 'always' && pairStep === undefined;
+  const numSlices = areTwoStreams ? 1 : Math.ceil(numRecords / Math.floor(SLICE_BYTES / atOnce));
   const length = Math.ceil(numRecords / numSlices);
   const slices = Array.from({ length: Math.ceil(numRecords / length) }, (_, i) => ({
     first: i * length,
     count: Math.min(length, numRecords - i * length),
   }));
-  return { numGroups, recordBytes: record.byteLength, groupBytes: numRecords * record.byteLength, slices };
+  return { numGroups, recordBytes, groupBytes: numRecords * recordBytes, slices, pairStep };
 }
 
 /** Bytes from the weight's start to a group's part of a slice. */
-export function sliceStart({ numGroups, recordBytes, groupBytes }: Layout, group: number, slice: Slice): number {
+export function sliceStart(
+  { numGroups, recordBytes, groupBytes, pairStep }: Layout,
+  group: number,
+  slice: Slice,
+): number {
+  const isPaired = pairStep !== undefined;
   const first = group - (group % BAND_GROUPS);
-  const inBand = Math.min(BAND_GROUPS, numGroups - first);
-  return first * groupBytes + (inBand * slice.first + (group - first) * slice.count) * recordBytes;
+  const inBand = Math.min(BAND_GROUPS, numGroups + (isPaired ? numGroups % 2 : 0) - first);
+  const before = group - first - (isPaired ? group % 2 : 0);
+  const step = isPaired ? (group % 2) * pairStep : 0;
+  return first * groupBytes + (inBand * slice.first + before * slice.count) * recordBytes + step;
 }
 
-/** The group behind the last whose part of a slice follows that of `group`. */
+/** The group behind the last whose part of a slice follows that of `group`, as pairs where two share records. */
 export function runEnd({ numGroups, slices }: Layout, group: number): number {
   return slices.length === 1 ? numGroups : Math.min(numGroups, group - (group % BAND_GROUPS) + BAND_GROUPS);
 }

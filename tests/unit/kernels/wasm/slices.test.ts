@@ -24,10 +24,16 @@ describe('the layout of packed weights', () => {
       fc.property(parameters, ({ dtype, numGroups, superBlocks }) => {
         const [format, rowLength] = [packedFormat(dtype)!, 256 * superBlocks];
         const layout = layoutOf(format, rowLength, numGroups);
+        const { byteLength, pairStep } = format.record;
+        // Groups that share records take their place together.
+        const atOnce = pairStep === undefined ? 1 : 2;
         const parts = layout.slices.flatMap((slice) =>
-          Array.from({ length: numGroups }, (_, group) => {
-            const [start, bytes] = [sliceStart(layout, group, slice), slice.count * format.record.byteLength];
-            if (group + 1 < runEnd(layout, group)) expect(sliceStart(layout, group + 1, slice)).toBe(start + bytes);
+          Array.from({ length: Math.ceil(numGroups / atOnce) }, (_, i) => {
+            const group = i * atOnce;
+            const [start, bytes] = [sliceStart(layout, group, slice), atOnce * slice.count * byteLength];
+            if (pairStep !== undefined) expect(sliceStart(layout, group + 1, slice)).toBe(start + pairStep);
+            const next = group + atOnce;
+            if (next < runEnd(layout, group)) expect(sliceStart(layout, next, slice)).toBe(start + bytes);
             return { start, end: start + bytes };
           }),
         );
@@ -40,8 +46,8 @@ describe('the layout of packed weights', () => {
     );
   });
 
-  it('cuts rows of the test below in every format', () => {
-    for (const dtype of PACKED) {
+  it('cuts rows of the test below in every format but f32', () => {
+    for (const dtype of PACKED.filter((dtype) => dtype !== 'f32')) {
       expect(layoutOf(packedFormat(dtype)!, ROW_LENGTH, 1).slices.length, dtype).toBeGreaterThan(1);
     }
   });

@@ -38,13 +38,16 @@ export const f32 = floatFormat(F32, (bytes, start, out, outStart, count) => {
   for (let k = 0; k < count; k++) to[outStart + k] = from[k * GROUP_ROWS]!;
 });
 
+/** From an element of a half-float row to the next: those of two groups lie between. */
+const HALF_STEP = 2 * (2 * GROUP_ROWS);
+
 export const f16 = floatFormat(F16, (bytes, start, out, outStart, count) => {
-  for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) out[outStart + k] = readF16(bytes, at);
+  for (let k = 0, at = start; k < count; k++, at += HALF_STEP) out[outStart + k] = readF16(bytes, at);
 });
 
 export const bf16 = floatFormat(BF16, (bytes, start, out, outStart, count) => {
   const to = bitsOf(out);
-  for (let k = 0, at = start; k < count; k++, at += 2 * GROUP_ROWS) {
+  for (let k = 0, at = start; k < count; k++, at += HALF_STEP) {
     to[outStart + k] = (bytes[at]! << 16) | (bytes[at + 1]! << 24);
   }
 });
@@ -57,7 +60,7 @@ interface FloatParts {
   readonly packKernel: () => FunctionBuilder;
 }
 
-/** @param readStrided  widens `count` elements, one of every 8 from byte `start` on, into `out` from `outStart` */
+/** @param readStrided  widens `count` elements, one of every 8 (of every 16) from byte `start` on, into `out` from `outStart` */
 function floatFormat(
   { dtype, record, activations, tile, packKernel }: FloatParts,
   readStrided: (bytes: Uint8Array, start: number, out: Float32Array, outStart: number, count: number) => void,
