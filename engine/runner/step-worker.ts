@@ -9,22 +9,19 @@ import type { SampleJobResult } from '../sampling/sample-job.ts';
 import { Barrier, BarrierPoisonedError } from './barrier.ts';
 import type { RowJob } from './row-sampling.ts';
 import { decodePlan, type SharedPlan } from './shared-plan.ts';
+import { StepBoard } from './step-board.ts';
 import { runStep, type StepModel, type StepSize } from './step-program.ts';
+import type { SeatTask } from './step-seats.ts';
 
 /** What a worker is born with. */
 export interface StepWorkerData {
   readonly numThreads: number;
   readonly barrier: SharedArrayBuffer;
+  readonly board: SharedArrayBuffer;
   /** Undefined until there is one. */
   backend: WorkerMessage | undefined;
   /** Undefined while weights load. */
   plan: SharedPlan | undefined;
-}
-
-/** One worker's share of one step. Any worker can take any part: all state is in shared memory. */
-export interface StepTask {
-  readonly part: number;
-  readonly size: StepSize;
 }
 
 /** The backend whose jobs and steps are to come. The workers meet, so that each takes one. */
@@ -49,10 +46,11 @@ export interface RowsTask {
   readonly rows: readonly RowJob[];
 }
 
-export type WorkerTask = StepTask | AttachTask | PlanTask | JobTask | RowsTask;
+export type WorkerTask = SeatTask | AttachTask | PlanTask | JobTask | RowsTask;
 
-const { numThreads, barrier: barrierBuffer, backend: message, plan } = workerData as StepWorkerData;
-const barrier = new Barrier(numThreads, barrierBuffer);
+const { numThreads, backend: message, plan, ...shared } = workerData as StepWorkerData;
+const barrier = new Barrier(numThreads, shared.barrier);
+const board = new StepBoard(numThreads, shared.board);
 let backend = message === undefined ? undefined : attachWorkerBackend(message);
 let model = plan === undefined ? undefined : modelOf(plan);
 
@@ -68,7 +66,7 @@ export function runTask(task: WorkerTask): unknown {
     if ('rows' in task) return sampleRows(task);
     if ('backend' in task) attach(task);
     else if ('plan' in task) learn(task);
-    else runPart(task);
+    else board.follow(task.part, task.patienceMs, (size) => runPart(task.part, size));
     return undefined;
   } catch (error) {
     if (!(error instanceof BarrierPoisonedError)) barrier.poison();
@@ -91,12 +89,12 @@ function learn({ plan }: PlanTask): void {
   barrier.wait();
 }
 
-/** Does one part of a step. */
-function runPart({ part, size }: StepTask): void {
+/** Any thread can do any part: all state is in shared memory. */
+function runPart(part: number, size: string): void {
   const step = model;
   if (step === undefined) throw new Error('a step came before the model');
   const thread = { part: { index: part, count: numThreads }, gate: barrier };
-  attached().repeat(step, JSON.stringify(size), thread, (ops) => runStep(ops, step, size));
+  attached().repeat(step, size, thread, (ops) => runStep(ops, step, JSON.parse(size) as StepSize));
 }
 
 function sampleRows({ rows }: RowsTask): SampleJobResult[] {

@@ -5,11 +5,12 @@
  *   born        { barrier }                               backend and plan too, where a thread replaces one that died
  *   attach      one task per thread, which meet at the barrier
  *   offload     one task, on any thread
- *   runParts    one task per thread, which meet at the barrier
+ *   share       likewise
+ *   runStep     one task per thread, which meet at the barrier; threads stay for the next steps (step-board.ts)
  *   sampleRows  one task per thread, of which each does its own; rows lie in shared memory or come with the task
  *
  * A thread that dies takes its task with it. Others that wait for it at the barrier are freed by poisoning that, and
- * Piscina replaces the thread before the next task. */
+ * Piscina replaces the thread before the next task. No two calls may overlap, but those of `offload`. */
 import { Piscina } from 'piscina';
 import { WorkerCrashedError } from '../errors.ts';
 import type { KernelBackend } from '../kernels/kernel-backend.ts';
@@ -18,15 +19,23 @@ import type { SampleJobResult } from '../sampling/sample-job.ts';
 import { Barrier } from './barrier.ts';
 import type { RowJob } from './row-sampling.ts';
 import { encodePlan } from './shared-plan.ts';
-import type { StepModel } from './step-program.ts';
+import type { StepModel, StepSize } from './step-program.ts';
+import { StepSeats } from './step-seats.ts';
 import type { StepWorkerData, WorkerTask } from './step-worker.ts';
 
 /** The worker's file lies beside this one, as source in a checkout and compiled in the package. */
 const WORKER_URL = new URL(`./step-worker-entry.${import.meta.url.endsWith('.ts') ? 'cts' : 'cjs'}`, import.meta.url);
 
+/** How long a thread that has done its part of a step waits for the next one, rather than go back to the pool: much longer than
+ * it takes to choose tokens. An idle engine does not keep the process alive, but for so long. */
+const PATIENCE_MS = 50;
+
 export class StepWorkers {
   readonly numThreads: number;
   readonly #barrier: Barrier;
+  readonly #seats: StepSeats;
+  /** Whether the pool was asked for something between the last step and the next. */
+  #isPoolInUse = false;
   /** Known with the backend. */
   #codec: BufferCodec | undefined;
   #attaching: Promise<void> | undefined;
@@ -41,7 +50,9 @@ export class StepWorkers {
   constructor(numThreads: number) {
     this.numThreads = numThreads;
     this.#barrier = new Barrier(numThreads);
-    this.#workerData = { numThreads, barrier: this.#barrier.buffer, backend: undefined, plan: undefined };
+    this.#seats = new StepSeats(numThreads, this.#barrier, (task) => this.#pool.run(task));
+    const shared = { barrier: this.#barrier.buffer, board: this.#seats.board.buffer };
+    this.#workerData = { numThreads, ...shared, backend: undefined, plan: undefined };
     this.#pool = this.#createPool();
   }
 
@@ -61,7 +72,7 @@ export class StepWorkers {
 
   async #attach(backend: WorkerMessage): Promise<void> {
     try {
-      await this.runParts((part) => ({ part, backend }));
+      await this.#runParts((part) => ({ part, backend }));
     } catch (error) {
       // Some may have missed it, but threads of a new pool are born with it.
       if (!this.#isClosed) this.#takingDown ??= this.#pool.destroy();
@@ -78,7 +89,7 @@ export class StepWorkers {
     await this.#attaching;
     const plan = encodePlan(model, this.#codec!);
     this.#workerData.plan = plan;
-    await this.runParts((part) => ({ part, plan }));
+    await this.#runParts((part) => ({ part, plan }));
   }
 
   /** Does a backend's job (`KernelBackend.loadWeight`) on one of the threads.
@@ -86,36 +97,37 @@ export class StepWorkers {
   offload = async (job: unknown): Promise<unknown> => {
     await this.#attaching;
     const { result, failure } = await this.#run({ job });
-    if (failure === undefined) return result;
-    await this.#heal();
-    this.#barrier.reset();
-    throw asCrash([failure]);
+    await this.#expectNone(failure === undefined ? [] : [failure]);
+    return result;
   };
 
-  /** Resolves when every part is over. No two calls may overlap, with each other or with `offload`.
-   * @throws WorkerCrashedError when one was not done; by then all threads have left the step. */
-  async runParts(taskOf: (part: number) => WorkerTask): Promise<void> {
-    const parts = Array.from({ length: this.numThreads }, (_, part) => this.#run(taskOf(part)));
-    const failures = (await Promise.all(parts)).flatMap(({ failure }) => failure ?? []);
-    if (failures.length === 0) return;
-    await this.#heal();
-    this.#barrier.reset();
-    throw asCrash(failures);
+  /** Resolves when every part of the step is done.
+   * @throws WorkerCrashedError when one was not; by then all threads have left the step. */
+  async runStep(size: StepSize): Promise<void> {
+    // Threads that wait for a step must first be sent back to the pool where that has other tasks for them.
+    const patienceMs = this.#isPoolInUse ? 0 : PATIENCE_MS;
+    this.#isPoolInUse = false;
+    this.#numRunning++;
+    try {
+      await this.#expectNone(await this.#seats.run(JSON.stringify(size), patienceMs));
+    } finally {
+      this.#numRunning--;
+    }
   }
 
-  /** Deals the rows out to the threads. May not overlap with other calls either.
+  async #runParts(taskOf: (part: number) => WorkerTask): Promise<void> {
+    const parts = Array.from({ length: this.numThreads }, (_, part) => this.#run(taskOf(part)));
+    await this.#expectNone((await Promise.all(parts)).flatMap(({ failure }) => failure ?? []));
+  }
+
+  /** Deals the rows out to the threads.
    * @throws WorkerCrashedError when one was not done */
   async sampleRows(jobs: readonly RowJob[]): Promise<readonly SampleJobResult[]> {
     const numTasks = Math.min(this.numThreads, jobs.length);
     const outcomes = await Promise.all(
       Array.from({ length: numTasks }, (_, task) => this.#run({ rows: jobs.filter((_, i) => i % numTasks === task) })),
     );
-    const failures = outcomes.flatMap(({ failure }) => failure ?? []);
-    if (failures.length > 0) {
-      await this.#heal();
-      this.#barrier.reset();
-      throw asCrash(failures);
-    }
+    await this.#expectNone(outcomes.flatMap(({ failure }) => failure ?? []));
     return jobs.map((_, i) => (outcomes[i % numTasks]!.result as SampleJobResult[])[Math.floor(i / numTasks)]!);
   }
 
@@ -127,6 +139,8 @@ export class StepWorkers {
 
   /** Resolves when the task is over, to its error if it had one; an error frees workers that wait at the barrier. */
   async #run(task: WorkerTask): Promise<{ readonly result?: unknown; readonly failure?: Error }> {
+    this.#seats.dismiss();
+    this.#isPoolInUse = true;
     this.#numRunning++;
     try {
       return { result: await this.#pool.run(task, { transferList: givenAway(task) }) };
@@ -161,6 +175,14 @@ export class StepWorkers {
     if (!isOurs || this.#numRunning === 0 || pool.threads.length === this.numThreads) return;
     this.#barrier.poison();
     this.#takingDown = pool.destroy();
+  }
+
+  /** @throws WorkerCrashedError for failures of threads, once they are all replaced and nobody is at the barrier */
+  async #expectNone(failures: readonly Error[]): Promise<void> {
+    if (failures.length === 0) return;
+    await this.#heal();
+    this.#barrier.reset();
+    throw asCrash(failures);
   }
 
   async #heal(): Promise<void> {

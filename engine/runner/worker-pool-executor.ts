@@ -1,7 +1,7 @@
-/** Runs steps in worker threads: one task per thread per step. All threads run the same program over the same shared
+/** Runs steps in worker threads. All threads run the same program over the same shared
  * memory (SPMD); each does its part of every op and meets the others at a barrier before the next.
  *
- *   caller     upload inputs --> N tasks ............................ read logits
+ *   caller     upload inputs --> put the step up .................... read logits
  *   worker 0                     [ op part 0 | barrier | op part 0 | ... ]
  *   worker 1                     [ op part 1 | barrier | op part 1 | ... ]
  *
@@ -70,8 +70,7 @@ export class WorkerPoolExecutor implements Executor {
   async #execute(batch: ForwardBatch): Promise<StepResult> {
     if (this.#isClosed) throw new EngineClosedError();
     uploadBatch(this.#backend, this.#model.memory, batch);
-    const size = stepSizeOf(batch);
-    await this.#workers.runParts((part) => ({ part, size }));
+    await this.#workers.runStep(stepSizeOf(batch));
     return downloadResult(this.#backend, this.#model.memory, batch);
   }
 }

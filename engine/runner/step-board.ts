@@ -1,0 +1,119 @@
+/** Where the calling thread puts up the next step, for threads that have just done one and look out for it: to ask a pool for
+ * its threads and to hear from them costs several times what waking them does.
+ *
+ *   words   [ notice | finished | length | seat 0 | seat 1 | ... ]   Int32, shared
+ *   text    the size of the step that is up, as JSON
+ *
+ *   notice    even: the number of the step that is up; odd: none is, and none will be soon
+ *   finished  the number of the last step that is done
+ *   length    of the text, in bytes
+ *   seat p    whether somebody sees to part p of what is put up
+ *
+ * A thread that sees nothing new for a while leaves its seat, and the caller sends for a thread where it finds one empty. It
+ * may put up a step in that very moment: then both see it, and whoever claims the seat first has it. */
+
+import { InvalidArgumentError } from '../errors.ts';
+
+const [NOTICE, FINISHED, LENGTH, SEATS] = [0, 1, 2, 3];
+const [EMPTY, TAKEN] = [0, 1];
+/** Temperatures of tens of thousands of rows. Pages cost memory only once they are written to. */
+const TEXT_BYTES = 1024 * 1024;
+
+const isStep = (notice: number): boolean => (notice & 1) === 0;
+
+export class StepBoard {
+  readonly buffer: SharedArrayBuffer;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #text: Buffer;
+
+  /** @param buffer  from the calling thread's board */
+  constructor(numThreads: number, buffer?: SharedArrayBuffer) {
+    const wordBytes = (SEATS + numThreads) * 4;
+    this.buffer = buffer ?? new SharedArrayBuffer(wordBytes + TEXT_BYTES);
+    this.#words = new Int32Array(this.buffer, 0, wordBytes / 4);
+    if (buffer === undefined) this.#words[NOTICE] = -1;
+    this.#text = Buffer.from(this.buffer as unknown as ArrayBuffer, wordBytes);
+  }
+
+  // On the calling thread:
+
+  /** Puts up a step; the last one must be over. Whoever sits sees it; for other seats, `claim` them and send threads.
+   * @param size  ASCII
+   * @returns when the step is done, or given up */
+  putUp(size: string): Promise<unknown> {
+    const words = this.#words;
+    if (size.length > this.#text.length) {
+      throw new InvalidArgumentError(
+        'step',
+        `its size takes ${size.length} bytes; there is room for ${this.#text.length}`,
+      );
+    }
+    const before = Atomics.load(words, FINISHED);
+    const notice = Atomics.load(words, NOTICE);
+    words[LENGTH] = this.#text.write(size, 'latin1');
+    Atomics.store(words, NOTICE, notice + (isStep(notice) ? 2 : 1));
+    Atomics.notify(words, NOTICE);
+    const { async, value } = Atomics.waitAsync(words, FINISHED, before);
+    return async ? value : Promise.resolve();
+  }
+
+  /** Takes down what is up, or was, so that nobody sits and waits any longer. */
+  takeDown(): void {
+    const words = this.#words;
+    const notice = Atomics.load(words, NOTICE);
+    if (!isStep(notice)) return;
+    Atomics.store(words, NOTICE, notice + 1);
+    Atomics.notify(words, NOTICE);
+  }
+
+  /** Ends the waiting for a step that nobody will finish. */
+  giveUp(): void {
+    this.takeDown();
+    this.#finish(Atomics.load(this.#words, NOTICE));
+  }
+
+  /** Who sat there is gone. */
+  vacate(part: number): void {
+    Atomics.store(this.#words, SEATS + part, EMPTY);
+  }
+
+  // On both sides:
+
+  /** Whether the seat was empty. It is the caller's of this then. */
+  claim(part: number): boolean {
+    return Atomics.compareExchange(this.#words, SEATS + part, EMPTY, TAKEN) === EMPTY;
+  }
+
+  // On a thread:
+
+  /** Does a part of the step that is up, and of those that follow it within `patienceMs` of one another. All threads must have
+   * done theirs when `run` returns for part 0. The seat must have been claimed; it is left in the end.
+   * @param run  throws: the seat stays taken */
+  follow(part: number, patienceMs: number, run: (size: string) => void): void {
+    const words = this.#words;
+    for (let notice = Atomics.load(words, NOTICE); ; ) {
+      if (isStep(notice)) {
+        run(this.#text.toString('latin1', 0, words[LENGTH]));
+        if (part === 0) this.#finish(notice);
+        if (patienceMs > 0) Atomics.wait(words, NOTICE, notice, patienceMs);
+      }
+      if (!this.#hasNext(notice)) {
+        this.vacate(part);
+        // Was it put up just now?
+        if (!this.#hasNext(notice) || !this.claim(part)) return;
+      }
+      notice = Atomics.load(words, NOTICE);
+    }
+  }
+
+  /** Whether another step than that of the notice is up. */
+  #hasNext(notice: number): boolean {
+    const current = Atomics.load(this.#words, NOTICE);
+    return current !== notice && isStep(current);
+  }
+
+  #finish(notice: number): void {
+    Atomics.store(this.#words, FINISHED, notice);
+    Atomics.notify(this.#words, FINISHED);
+  }
+}
