@@ -25,7 +25,8 @@ export interface TilePart {
 export function runKernel(kernel: Kernel, sums: TileSums, { weight, group, numTiles }: TilePart): void {
   const { x, out, outStride, numRecords, bias, residual, before, beforeStride } = sums;
   const right = group * GROUP_ROWS * 4;
-  const moved = (address: number): number => (address === 0 ? 0 : address + right);
-  const [b, r, s] = [moved(bias), moved(residual), moved(before)];
-  kernel(weight, x, out + right, outStride, numRecords, numTiles, b, r, s, beforeStride);
+  const biasHere = bias === 0 ? 0 : bias + right;
+  const residualHere = residual === 0 ? 0 : residual + right;
+  const beforeHere = before === 0 ? 0 : before + right;
+  kernel(weight, x, out + right, outStride, numRecords, numTiles, biasHere, residualHere, beforeHere, beforeStride);
 }
