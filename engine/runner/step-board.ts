@@ -1,21 +1,25 @@
 /** Where the calling thread puts up the next step, for threads that have just done one and look out for it: to ask a pool for
  * its threads and to hear from them costs several times what waking them does.
  *
- *   words   [ notice | finished | length | seat 0 | seat 1 | ... ]   Int32, shared
+ *   words   [ notice | finished | length | seat 0 | done 0 | seat 1 | done 1 | ... ]   Int32, shared
  *   text    the size of the step that is up, as JSON
  *
  *   notice    even: the number of the step that is up; odd: none is, and none will be soon
  *   finished  the number of the last step that is done
  *   length    of the text, in bytes
  *   seat p    whether somebody sees to part p of what is put up
+ *   done p    the last step of which part p was done; whoever has the seat writes it
  *
  * A thread that sees nothing new for a while leaves its seat, and the caller sends for a thread where it finds one empty. It
- * may put up a step in that very moment: then both see it, and whoever claims the seat first has it. */
+ * may put up a step in that very moment: then both see it, and whoever claims the seat first has it. If the thread is slow, what it
+ * sees may have been done by another that sat there meanwhile. */
 
 import { InvalidArgumentError } from '../errors.ts';
 
 const [NOTICE, FINISHED, LENGTH, SEATS] = [0, 1, 2, 3];
 const [EMPTY, TAKEN] = [0, 1];
+const seatOf = (part: number): number => SEATS + 2 * part;
+const doneOf = (part: number): number => SEATS + 2 * part + 1;
 /** Temperatures of tens of thousands of rows. Pages cost memory only once they are written to. */
 const TEXT_BYTES = 1024 * 1024;
 
@@ -28,10 +32,10 @@ export class StepBoard {
 
   /** @param buffer  from the calling thread's board */
   constructor(numThreads: number, buffer?: SharedArrayBuffer) {
-    const wordBytes = (SEATS + numThreads) * 4;
+    const wordBytes = seatOf(numThreads) * 4;
     this.buffer = buffer ?? new SharedArrayBuffer(wordBytes + TEXT_BYTES);
     this.#words = new Int32Array(this.buffer, 0, wordBytes / 4);
-    if (buffer === undefined) this.#words[NOTICE] = -1;
+    if (buffer === undefined) this.#words[NOTICE] = 1;
     this.#text = Buffer.from(this.buffer as unknown as ArrayBuffer, wordBytes);
   }
 
@@ -74,14 +78,14 @@ export class StepBoard {
 
   /** Who sat there is gone. */
   vacate(part: number): void {
-    Atomics.store(this.#words, SEATS + part, EMPTY);
+    Atomics.store(this.#words, seatOf(part), EMPTY);
   }
 
   // On both sides:
 
   /** Whether the seat was empty. It is the caller's of this then. */
   claim(part: number): boolean {
-    return Atomics.compareExchange(this.#words, SEATS + part, EMPTY, TAKEN) === EMPTY;
+    return Atomics.compareExchange(this.#words, seatOf(part), EMPTY, TAKEN) === EMPTY;
   }
 
   // On a thread:
@@ -91,25 +95,25 @@ export class StepBoard {
    * @param run  throws: the seat stays taken */
   follow(part: number, patienceMs: number, run: (size: string) => void): void {
     const words = this.#words;
-    for (let notice = Atomics.load(words, NOTICE); ; ) {
-      if (isStep(notice)) {
+    for (;;) {
+      if (this.#isWanted(part)) {
+        const notice = Atomics.load(words, NOTICE);
         run(this.#text.toString('latin1', 0, words[LENGTH]));
+        Atomics.store(words, doneOf(part), notice);
         if (part === 0) this.#finish(notice);
         if (patienceMs > 0) Atomics.wait(words, NOTICE, notice, patienceMs);
-      }
-      if (!this.#hasNext(notice)) {
+      } else {
         this.vacate(part);
-        // Was it put up just now?
-        if (!this.#hasNext(notice) || !this.claim(part)) return;
+        // Was a step put up just now?
+        if (!this.#isWanted(part) || !this.claim(part)) return;
       }
-      notice = Atomics.load(words, NOTICE);
     }
   }
 
-  /** Whether another step than that of the notice is up. */
-  #hasNext(notice: number): boolean {
-    const current = Atomics.load(this.#words, NOTICE);
-    return current !== notice && isStep(current);
+  /** Whether a step is up of which the part is not done. Sure for whoever has the seat. */
+  #isWanted(part: number): boolean {
+    const notice = Atomics.load(this.#words, NOTICE);
+    return isStep(notice) && notice !== Atomics.load(this.#words, doneOf(part));
   }
 
   #finish(notice: number): void {

@@ -155,4 +155,24 @@ describe('threads in seats', () => {
     board.follow(0, 0, (size) => void done.push(size));
     expect(done).toEqual(isClaimed ? ['first'] : ['first', 'second']);
   });
+
+  it('a thread that was slow to leave does not do again what another did meanwhile', () => {
+    const done: string[] = [];
+    const another = new StepBoard(1);
+    class SlowBoard extends StepBoard {
+      override vacate(part: number): void {
+        super.vacate(part);
+        if (done.length > 1) return;
+        void this.putUp('second');
+        this.claim(part);
+        another.follow(part, 0, (size) => void done.push(`another: ${size}`));
+      }
+    }
+    const board = new SlowBoard(1, another.buffer);
+    void board.putUp('first');
+    board.claim(0);
+    board.follow(0, 0, (size) => void done.push(size));
+    expect(done).toEqual(['first', 'another: second']);
+    expect(board.claim(0)).toBe(true);
+  });
 });
