@@ -96,8 +96,8 @@ export class StepBoard {
   follow(part: number, patienceMs: number, run: (size: string) => void): void {
     const words = this.#words;
     for (;;) {
-      if (this.#isWanted(part)) {
-        const notice = Atomics.load(words, NOTICE);
+      const notice = Atomics.load(words, NOTICE);
+      if (this.#isWanted(part, notice)) {
         run(this.#text.toString('latin1', 0, words[LENGTH]));
         Atomics.store(words, doneOf(part), notice);
         if (part === 0) this.#finish(notice);
@@ -105,14 +105,13 @@ export class StepBoard {
       } else {
         this.vacate(part);
         // Was a step put up just now?
-        if (!this.#isWanted(part) || !this.claim(part)) return;
+        if (!this.#isWanted(part, Atomics.load(words, NOTICE)) || !this.claim(part)) return;
       }
     }
   }
 
-  /** Whether a step is up of which the part is not done. Sure for whoever has the seat. */
-  #isWanted(part: number): boolean {
-    const notice = Atomics.load(this.#words, NOTICE);
+  /** Whether it is a step of which the part is not done. Sure for whoever has the seat. */
+  #isWanted(part: number, notice: number): boolean {
     return isStep(notice) && notice !== Atomics.load(this.#words, doneOf(part));
   }
 
