@@ -24,7 +24,7 @@ const NO_HASH = -1;
 export interface BlockPoolOptions {
   /** Pages in the KV storage, the null block included. Minimum 2. */
   readonly numBlocks: number;
-  /** Default: least recently used. */
+  /** Default: `lruEviction`. */
   readonly evictionPolicy?: EvictionPolicy;
   /** Called before a cached block is given out for other content. */
   readonly onEvict?: (blockId: number, hash: BlockHash) => void;
@@ -78,10 +78,11 @@ export class BlockPool {
     return hash === NO_HASH ? undefined : hash;
   }
 
-  /** A block with one owner and no hash, or `undefined` when none is free. */
-  allocate(): number | undefined {
+  /** A block with one owner and no hash, or `undefined` when none is free.
+   * @param after  the block before it in the sequence, for policies that care */
+  allocate(after?: number): number | undefined {
     if (this.#freeBlocks.size === 0) return undefined;
-    const blockId = this.#evictionPolicy.chooseVictim(this.#freeBlocks);
+    const blockId = this.#evictionPolicy.chooseVictim(this.#freeBlocks, { after, isCached: this.#isCached });
     if (!this.#freeBlocks.has(blockId)) {
       throw new InvalidArgumentError('evictionPolicy', `chose block ${blockId}, which is not free`);
     }
@@ -154,6 +155,8 @@ export class BlockPool {
   freeBlockIds(): number[] {
     return [...this.#freeBlocks];
   }
+
+  readonly #isCached = (blockId: number): boolean => this.#hashes[blockId] !== NO_HASH;
 
   #checkOwnable(blockId: number): void {
     if (!(blockId > NULL_BLOCK_ID && blockId < this.numBlocks)) {

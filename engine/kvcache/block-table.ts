@@ -25,6 +25,11 @@ export class BlockTable {
     return this.#length - this.numNullBlocks;
   }
 
+  /** Undefined for an empty table. */
+  get lastBlockId(): number | undefined {
+    return this.#length === 0 ? undefined : this.#blockIds[this.#length - 1];
+  }
+
   at(index: number): number {
     return this.#blockIds[index]!;
   }

@@ -1,6 +1,6 @@
 /** The free blocks in the order in which they will be reused: least worth keeping first.
  *
- * A doubly linked list over two Int32Arrays, so that a block can leave from the middle (a prefix hit takes it back
+ * A doubly linked list over typed arrays, so that a block can leave from the middle (a prefix hit takes it back
  * into use) in O(1) and nothing is ever allocated. Entry `numBlocks` is a sentinel that closes the ring:
  *
  *            +-----------------------------------------------+
@@ -18,6 +18,10 @@ export class FreeBlockQueue {
   readonly #next: Int32Array;
   readonly #prev: Int32Array;
   readonly #sentinel: number;
+  /** Numbers that rise from the first block to the last. */
+  readonly #stamps: Float64Array;
+  #firstStamp = 0;
+  #lastStamp = 0;
   #size = 0;
 
   /** An empty list that can hold block ids 0 to `numBlocks` - 1. */
@@ -26,8 +30,14 @@ export class FreeBlockQueue {
     this.#sentinel = numBlocks;
     this.#next = new Int32Array(numBlocks + 1).fill(ABSENT);
     this.#prev = new Int32Array(numBlocks + 1).fill(ABSENT);
+    this.#stamps = new Float64Array(numBlocks);
     this.#next[numBlocks] = numBlocks;
     this.#prev[numBlocks] = numBlocks;
+  }
+
+  /** Block ids that it can hold. */
+  get capacity(): number {
+    return this.#sentinel;
   }
 
   get size(): number {
@@ -43,13 +53,20 @@ export class FreeBlockQueue {
     return blockId !== this.#sentinel && (this.#next[blockId] ?? ABSENT) !== ABSENT;
   }
 
+  /** Rises from the first block to the last, by at least 1 from each to the next. The block must be on the list. */
+  stampOf(blockId: number): number {
+    return this.#stamps[blockId]!;
+  }
+
   /** To be reused after all others. The block must not be on the list. */
   pushBack(blockId: number): void {
+    this.#stamps[blockId] = ++this.#lastStamp;
     this.#insert(this.#prev[this.#sentinel]!, blockId);
   }
 
   /** To be reused before all others. The block must not be on the list. */
   pushFront(blockId: number): void {
+    this.#stamps[blockId] = --this.#firstStamp;
     this.#insert(this.#sentinel, blockId);
   }
 

@@ -9,6 +9,7 @@ import { BlockGeometry } from './block-geometry.ts';
 import { BlockPool, NULL_BLOCK_ID } from './block-pool.ts';
 import { BlockTable } from './block-table.ts';
 import { CachedContent } from './cached-content.ts';
+import { lruInRuns } from './eviction-policy.ts';
 import type {
   AllocateOptions,
   BlockCopy,
@@ -40,12 +41,12 @@ export class KvCacheManager {
       throw new InvalidArgumentError('watermark', `must be from 0 to below 1, got ${watermark}`);
     }
     this.geometry = new BlockGeometry(blockSize, slidingWindow);
-    const { evictionPolicy, modelFingerprint = '', enablePrefixCaching = true } = options;
+    const { evictionPolicy = lruInRuns, modelFingerprint = '', enablePrefixCaching = true } = options;
     const prefixCache = enablePrefixCaching ? new PrefixCache({ blockSize, modelFingerprint }) : undefined;
     this.#prefixCache = prefixCache;
     this.#pool = new BlockPool({
       numBlocks,
-      ...(evictionPolicy && { evictionPolicy }),
+      evictionPolicy,
       onEvict: (blockId, hash) => prefixCache?.remove(blockId, hash),
     });
     this.cachedContent = prefixCache && new CachedContent(this.#pool, prefixCache);
@@ -84,7 +85,7 @@ export class KvCacheManager {
     if (existing === undefined) this.#begin(sequence, table, prefix, numSkipped);
     if (sharedIndex !== undefined) this.#copyOnWrite(table, sharedIndex);
     else this.#forgetBeforeWriting(table, numComputed);
-    for (let i = 0; i < numNewBlocks; i++) table.push(this.#pool.allocate()!);
+    for (let i = 0; i < numNewBlocks; i++) table.push(this.#pool.allocate(table.lastBlockId)!);
     return true;
   }
 
@@ -220,7 +221,7 @@ export class KvCacheManager {
 
   #copyOnWrite(table: BlockTable, index: number): void {
     const source = table.at(index);
-    const target = this.#pool.allocate()!;
+    const target = this.#pool.allocate(index === 0 ? undefined : table.at(index - 1))!;
     this.#blockCopies.push({ source, target });
     table.replace(index, target);
     this.#pool.free(source);

@@ -35,6 +35,7 @@ export interface KvCacheManagerOptions {
   /** Share of the blocks that must stay free when a sequence is admitted, so that running ones can grow. From 0 to
    * below 1; default 0.01. */
   readonly watermark?: number;
+  /** Default: `lruInRuns`. */
   readonly evictionPolicy?: EvictionPolicy;
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ContextLengthError, InvalidArgumentError } from '../../../engine/errors.ts';
-import { lruEviction } from '../../../engine/kvcache/eviction-policy.ts';
+import { lruEviction, lruInRuns } from '../../../engine/kvcache/eviction-policy.ts';
 import type { FreeBlockQueue } from '../../../engine/kvcache/free-block-queue.ts';
 import { KvCacheManager } from '../../../engine/kvcache/kv-cache-manager.ts';
 import type { KvCacheManagerOptions } from '../../../engine/kvcache/kv-cache-options.ts';
@@ -25,7 +25,9 @@ const optionsArbitrary: fc.Arbitrary<KvCacheManagerOptions> = fc.record({
   slidingWindow: fc.option(fc.integer({ min: 1, max: 12 }), { nil: undefined }),
   enablePrefixCaching: fc.constantFrom(true, true, true, false),
   // Any policy is correct, also one that evicts heads before tails.
-  evictionPolicy: fc.constantFrom(lruEviction, { chooseVictim: (free: FreeBlockQueue) => [...free].at(-1)! }),
+  evictionPolicy: fc.constantFrom(lruEviction, lruInRuns, {
+    chooseVictim: (free: FreeBlockQueue) => [...free].at(-1)!,
+  }),
 });
 
 function sequence(id: number, tokens: readonly number[], numComputedTokens = 0) {
