@@ -4,7 +4,8 @@
  *                                [--generate 64] [--threads 2] [--json] [--save] [--note TEXT]
  *
  * A busy machine makes single steps slower, never faster. So the lowest tenth of all tokens' times is compared, and the fastest
- * prompt, besides the medians. */
+ * prompt, besides the medians. Whichever side loads first may get slower pages of memory, by some per cent: for small differences
+ * run it from the other checkout, too. */
 import { execFileSync } from 'node:child_process';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -7,7 +7,8 @@
  * A token reads all weights, and the keys and values of its past. The past's bytes explain as much time as bytes of weights
  * take: that of a token after a short past, divided by the bytes it reads. With `--other` another checkout takes turns.
  *
- * A busy machine makes steps slower, never faster: the lowest tenth is compared besides the median. */
+ * A busy machine makes steps slower, never faster: the lowest tenth is compared besides the median. Whichever side loads first
+ * may get slower pages of memory, by some per cent: for small differences run it from the other checkout, too. */
 import { execFileSync } from 'node:child_process';
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
