@@ -7,7 +7,8 @@
  * A token reads all weights, and the keys and values of its past. The past's bytes explain as much time as bytes of weights
  * take: that of a token after a short past, divided by the bytes it reads. With `--other` another checkout takes turns.
  *
- * A busy machine makes steps slower, never faster: the lowest tenth is compared besides the median. Whichever side loads first
+ * A shared machine is faster in some minutes than in others. So each round is compared by itself, the median token after a short
+ * past with that after a long one, and the median round counts. Whichever side loads first
  * may get slower pages of memory, by some per cent: for small differences run it from the other checkout, too. */
 import { execFileSync } from 'node:child_process';
 import { basename, resolve } from 'node:path';
@@ -50,9 +51,8 @@ const SHORT = 16;
 interface Side {
   readonly commit: string;
   readonly engine: Engine;
-  /** ms per token. */
-  readonly short: number[];
-  readonly long: number[];
+  /** The median ms per token, of each round. */
+  readonly rounds: { readonly short: number; readonly long: number }[];
 }
 
 async function open(folder: string, kvDtype: KvDType): Promise<Side> {
@@ -62,7 +62,7 @@ async function open(folder: string, kvDtype: KvDType): Promise<Side> {
   const maxModelLen = depth + numGenerated + 1;
   const engine = await Engine.load(model, { numThreads: Number(options.threads), maxModelLen, maxNumSeqs: 1, kvDtype });
   const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
-  return { commit: commit.trim(), engine, short: [], long: [] };
+  return { commit: commit.trim(), engine, rounds: [] };
 }
 
 const rng = Rng.fromSeed(1);
@@ -81,8 +81,7 @@ async function tokenTimes(engine: Engine, numBefore: number): Promise<number[]> 
   return times;
 }
 
-const quantile = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!;
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 async function measure(kvDtype: KvDType): Promise<void> {
   const sides = [
@@ -90,12 +89,11 @@ async function measure(kvDtype: KvDType): Promise<void> {
     ...(options.other === undefined ? [] : [await open(options.other, kvDtype)]),
   ];
   for (let round = -1; round < numRounds; round++) {
-    for (const { engine, short, long } of round % 2 === 0 ? sides : sides.toReversed()) {
+    for (const { engine, rounds } of round % 2 === 0 ? sides : sides.toReversed()) {
       const [before, after] = [await tokenTimes(engine, SHORT), await tokenTimes(engine, depth)];
       // The first round computes the long past, which the prefix cache holds from then on.
       if (round < 0) continue;
-      short.push(...before);
-      long.push(...after);
+      rounds.push({ short: median(before), long: median(after) });
     }
   }
   const bytesAt = (depthOfTest: number): number =>
@@ -104,40 +102,41 @@ async function measure(kvDtype: KvDType): Promise<void> {
       test: { kind: 'tg', numTokens: numGenerated, batch: 1, depth: depthOfTest },
     });
   const bytesExplain = (bytesAt(depth) - bytesAt(SHORT)) / bytesAt(SHORT);
-  for (const side of sides) {
-    const figures = (share: number) => {
-      const [short, long] = [quantile(side.short, share), quantile(side.long, share)];
-      return {
-        short: rounded(short),
-        long: rounded(long),
-        cost: rounded(long - short),
-        explained: rounded(short * bytesExplain),
-      };
-    };
-    show(kvDtype, side.commit, { lowestTenth: figures(0.1), median: figures(0.5) });
+  for (const { commit, rounds } of sides) {
+    const each = rounds.map(({ short, long }) => ({
+      short,
+      long,
+      cost: long - short,
+      explained: short * bytesExplain,
+    }));
+    const middle = (figure: (round: (typeof each)[number]) => number) => rounded(median(each.map(figure)));
+    show(kvDtype, commit, {
+      short: middle(({ short }) => short),
+      long: middle(({ long }) => long),
+      cost: middle(({ cost }) => cost),
+      explained: middle(({ explained }) => explained),
+      ratio: middle(({ cost, explained }) => cost / explained),
+    });
   }
   for (const { engine } of sides) await engine.close();
 }
 
-type Figures = Readonly<Record<'short' | 'long' | 'cost' | 'explained', number>>;
+/** `ratio` is the median of cost / explained, not the ratio of their medians. */
+type Figures = Readonly<Record<'short' | 'long' | 'cost' | 'explained' | 'ratio', number>>;
 
 const records: object[] = [];
 
-function show(kvDtype: KvDType, commit: string, ms: Readonly<Record<'lowestTenth' | 'median', Figures>>): void {
+function show(kvDtype: KvDType, commit: string, ms: Figures): void {
   const sizes = { model: basename(model), threads: Number(options.threads), depth, kvDtype, numRounds, numGenerated };
   const record = { benchmark: 'context', ...describeMachine(), commit, ...sizes, note: options.note, ms };
   records.push(record);
-  if (options.json) console.log(JSON.stringify(record));
-  else printLines(kvDtype, commit, ms);
-}
-
-function printLines(kvDtype: KvDType, commit: string, ms: Readonly<Record<string, Figures>>): void {
-  for (const [name, { short, long, cost, explained }] of Object.entries(ms)) {
-    console.log(
-      `${commit} ${kvDtype.padEnd(4)} ${name.padEnd(11)}  a token ${short.toFixed(2)} ms, after ${depth} ${long.toFixed(2)}: ` +
-        `${cost.toFixed(2)} more, of which bytes explain ${explained.toFixed(2)}`,
-    );
-  }
+  const { short, long, cost, explained, ratio } = ms;
+  console.log(
+    options.json
+      ? JSON.stringify(record)
+      : `${commit} ${kvDtype.padEnd(4)}  a token ${short.toFixed(2)} ms, after ${depth} ${long.toFixed(2)}: ` +
+          `${cost.toFixed(2)} more, of which bytes explain ${explained.toFixed(2)}; ratio ${ratio.toFixed(2)}`,
+  );
 }
 
 for (const kvDtype of options['kv-dtype'].split(',')) await measure(kvDtype as KvDType);
