@@ -16,7 +16,7 @@ describe('resolveShape', () => {
   it.each([
     [{ hiddenSize: 100 }, /headDim: 12\.5/],
     [{ numKvHeads: 3 }, /numKvHeads: 3 does not divide/],
-    [{ headDim: 31 }, /numRotaryDims: 31 is not an even number/],
+    [{ headDim: 31 }, /headDim: 31 is odd/],
     [{ ropeTheta: -1 }, /ropeTheta/],
     [{ vocabSize: 257 }, /vocabSize: 257 is below 258/],
     [{ vocabSize: 2 ** 21 }, /vocabSize: 2097152 is above/],
