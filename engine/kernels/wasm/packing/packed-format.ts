@@ -35,7 +35,15 @@ export interface UnpackedFormat extends Unpacking {
 }
 
 export function unpackedFormat(tile: TileFormat): UnpackedFormat {
-  return { ...tile.unpacking!, recordBytes: unpackedRecordBytes(tile) };
+  let recordBytes: number | undefined;
+  return {
+    ...tile.unpacking!,
+    // A kernel is generated to learn it: not for formats that nobody uses, and not while threads load their code.
+    get recordBytes() {
+      recordBytes ??= unpackedRecordBytes(tile);
+      return recordBytes;
+    },
+  };
 }
 
 export interface PackedFormat {
