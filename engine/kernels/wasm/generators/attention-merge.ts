@@ -7,7 +7,7 @@
  * a zero, and whatever is joined to it replaces it.
  * Source  Dao 2023, "Flash-Decoding" */
 import type { Local, Statement } from '../emitter/code.ts';
-import { advance, countDown, countDownFromAny, when } from '../emitter/control.ts';
+import { advance, countDown, when } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
@@ -21,6 +21,7 @@ import {
   STRIP,
   stripsOf,
 } from './attention-scratch.ts';
+import { scaleRow } from './scale-floats.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
@@ -97,29 +98,17 @@ export function mergeAttention(features: Features): FunctionBuilder {
 export function finishAttention(): FunctionBuilder {
   const fn = new FunctionBuilder('attention_finish');
   const { records, out, headDim, count } = fn.params('records', 'out', 'headDim', 'count');
-  const [at, rounds] = fn.locals('i32', 2) as [I, I];
+  const source = fn.local('i32');
   const [sum, factor] = [fn.local('f32'), fn.local('f32')];
-  const factors = fn.local('v128');
-  const quads = fn.locals('v128', 2);
-  const step = (bytes: number): Statement[] => [advance(at, bytes), advance(out, bytes)];
   const isNoScore = i32.eq(f32.ne(f32.load(records, RECORD_MAX), f32.const(LOWEST)), i32.const(0));
   fn.emit(
     countDown(
       count,
-      at.set(i32.load(records, RECORD_ACCUMULATOR)),
+      source.set(i32.load(records, RECORD_ACCUMULATOR)),
       sum.set(f32.load(records, RECORD_SUM)),
       factor.set(f32.div(f32.const(1), sum)),
       when(isNoScore, factor.set(f32.const(1)), when(f32.ne(sum, f32.const(0)), factor.set(f32.const(Number.NaN)))),
-      factors.set(f32x4.splat(factor)),
-      rounds.set(i32.shrU(headDim, i32.const(3))),
-      countDownFromAny(
-        rounds,
-        ...quads.map((quad, i) => quad.set(f32x4.mul(v128.load(at, 16 * i), factors))),
-        ...quads.map((quad, i) => v128.store(out, quad, 16 * i)),
-        ...step(32),
-      ),
-      rounds.set(i32.and(headDim, i32.const(7))),
-      countDownFromAny(rounds, f32.store(out, f32.mul(f32.load(at), factor)), ...step(4)),
+      ...scaleRow(fn, { source, target: out, count: headDim, factor }),
       advance(records, RECORD_BYTES),
     ),
   );
