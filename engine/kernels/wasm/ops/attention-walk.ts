@@ -47,6 +47,8 @@ interface Heads {
   readonly numHeads: number;
   readonly headQueries: number;
   readonly source: 'pages' | 'scratch';
+  /** From one unit's part of a page to the next's. */
+  readonly headBytes: number;
 }
 
 /** Keys `firstKey` to `endKey` - 1 of a section; the sequence's first row has position `firstPosition`. */
@@ -119,20 +121,21 @@ export class AttentionWalk {
     const { firstKey, endKey, firstState } = units[0]!;
     const isJoined = firstState !== -1 || endKey > sectionEnd(firstKey);
     this.#current = this.#states.begin(units, firstRow);
+    const source = this.#strips.sourceOf(units[0]!.numQueries);
+    const isOneCall = source === 'pages' && this.#isOneRow(units[0]!);
     for (let start = firstKey; start < endKey; start = sectionEnd(start)) {
       const end = Math.min(sectionEnd(start), endKey);
-      if (this.#isOneRowInPages(units[0]!)) this.#meetRow(units, start, end);
-      else this.#meetRows(units, start, end, firstPosition);
+      if (isOneCall) this.#meetRow(units, start, end);
+      else this.#meetRows(units, source, { firstKey: start, endKey: end, firstPosition });
       if (isJoined) this.#states.endSection(units);
     }
     if (firstState === -1) this.#states.finish(units, firstRow, isJoined ? 'totals' : 'section');
   }
 
-  /** Whether all queries see all keys of the unit, and kernels read them where they are. */
-  #isOneRowInPages({ firstQuery, numQueries }: AttentionUnit): boolean {
+  /** Whether all queries see all keys of the unit. */
+  #isOneRow({ firstQuery, numQueries }: AttentionUnit): boolean {
     const rowOf = (query: number) => Math.floor(query / this.#numSharing);
-    const isOneRow = rowOf(firstQuery) === rowOf(firstQuery + numQueries - 1);
-    return isOneRow && this.#strips.sourceOf(numQueries) === 'pages';
+    return rowOf(firstQuery) === rowOf(firstQuery + numQueries - 1);
   }
 
   /** Keys `firstKey` to `endKey` - 1, of one section, in one call. */
@@ -150,21 +153,17 @@ export class AttentionWalk {
     );
   }
 
-  /** Keys `firstKey` to `endKey` - 1, of one section, of which rows do not see the same. */
-  #meetRows(units: readonly AttentionUnit[], firstKey: number, endKey: number, firstPosition: number): void {
-    const { numQueries } = units[0]!;
-    const range: KeyRange = { firstKey, endKey, firstPosition };
-    if (this.#strips.sourceOf(numQueries) === 'pages') {
-      this.#strips.point(units[0]!, firstKey, endKey);
-      this.#meetSection(
-        units[0]!,
-        { base: 0, numHeads: units.length, headQueries: numQueries, source: 'pages' },
-        range,
-      );
+  /** Keys of one section, of which rows do not see the same. */
+  #meetRows(units: readonly AttentionUnit[], source: Heads['source'], range: KeyRange): void {
+    const headQueries = units[0]!.numQueries;
+    if (source === 'pages') {
+      const { headBytes } = this.#strips.pages;
+      this.#strips.point(units[0]!, range.firstKey, range.endKey);
+      this.#meetSection(units[0]!, { base: 0, numHeads: units.length, headQueries, source, headBytes }, range);
       return;
     }
     for (const [i, unit] of units.entries()) {
-      this.#meetSection(unit, { base: i * numQueries, numHeads: 1, headQueries: numQueries, source: 'scratch' }, range);
+      this.#meetSection(unit, { base: i * headQueries, numHeads: 1, headQueries, source, headBytes: 0 }, range);
     }
   }
 
@@ -221,10 +220,9 @@ export class AttentionWalk {
     return groups;
   }
 
-  #scoreGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
+  #scoreGroup({ base, numHeads, headQueries, source, headBytes }: Heads, { first, count, from, to }: Group): void {
     const { strips } = this.#scratch;
     const { records, scores } = this.#placeOf(base + first);
-    const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
     const kernel = this.#products[source].score[count]!;
     kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, 0, 0, this.#scale);
   }
@@ -235,10 +233,9 @@ export class AttentionWalk {
     kernel(records, scores, from, to, numHeads, headQueries, 0, this.#isCapped, this.#softCap, this.#weightScale);
   }
 
-  #addGroup({ base, numHeads, headQueries, source }: Heads, { first, count, from, to }: Group): void {
+  #addGroup({ base, numHeads, headQueries, source, headBytes }: Heads, { first, count, from, to }: Group): void {
     const { strips } = this.#scratch;
     const { records, scores } = this.#placeOf(base + first);
-    const headBytes = source === 'pages' ? this.#strips.pages.headBytes : 0;
     const kernel = this.#products[source].addValues[count]!;
     kernel(records, strips, scores, this.#headDim, from, to, numHeads, headQueries, headBytes, 0, 0);
   }
