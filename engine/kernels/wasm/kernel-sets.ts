@@ -35,6 +35,9 @@ import { PACKED_FORMATS } from './packing/format-registry.ts';
 
 type Generate = (features: Features) => readonly FunctionBuilder[];
 
+/** What kernels of all KV dtypes call, for each number of queries that may go together. */
+const softmax: Generate = (features) => upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features));
+
 const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
   f32: (features) => [
     ...walkers('f32', MAX_GROUP, features),
@@ -62,17 +65,18 @@ const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
   ],
 };
 
-const SETS: ReadonlyMap<KernelSet, Generate> = new Map<KernelSet, Generate>([
-  ['common', commonKernels],
-  ...KV_DTYPES.map((dtype): [KernelSet, Generate] => [`pages ${dtype}`, PAGES[dtype]]),
-  ...PACKED_FORMATS.map(({ dtype, kernels }): [KernelSet, Generate] => [`weights ${dtype}`, kernels]),
+const SETS: ReadonlyMap<KernelSet, readonly Generate[]> = new Map<KernelSet, readonly Generate[]>([
+  ['common', [commonKernels]],
+  ...KV_DTYPES.map((dtype) => [`pages ${dtype}`, [softmax, PAGES[dtype]]] as const),
+  ...PACKED_FORMATS.map(({ dtype, kernels }) => [`weights ${dtype}`, [kernels]] as const),
 ]);
 
 export const ALL_SETS: readonly KernelSet[] = [...SETS.keys()];
 
 /** The functions of the sets, each once. */
 export function kernelFunctions(sets: readonly KernelSet[], features: Features): readonly FunctionBuilder[] {
-  const functions = sets.flatMap((set) => SETS.get(set)!(features));
+  const parts = new Set(sets.flatMap((set) => SETS.get(set)!));
+  const functions = [...parts].flatMap((generate) => generate(features));
   return [...new Map(functions.map((fn) => [fn.name, fn])).values()];
 }
 
@@ -93,15 +97,13 @@ function commonKernels(features: Features): readonly FunctionBuilder[] {
   ];
 }
 
-/** Attention's two products and the softmax between them, for each number of queries that may go together, and the walk of a
- * few over a section. */
+/** Attention's two products, for each number of queries that may go together, and the walk of a few over a section. */
 function walkers(dtype: StripDType, maxQueries: number, features: Features): FunctionBuilder[] {
-  const scores = upTo(maxQueries).map((numQueries) => attentionScores(dtype, numQueries, features));
-  const softmax = upTo(maxQueries).map((numQueries) => attentionSoftmax(numQueries, features));
-  const values = upTo(maxQueries).map((numQueries) => attentionValues(dtype, numQueries, features));
-  const few = (kernels: readonly FunctionBuilder[]) => kernels.slice(0, SMALL_GROUP);
-  const section = attentionSection(dtype, { scores: few(scores), softmax: few(softmax), values: few(values) });
-  return [...scores, ...softmax, ...values, section];
+  const products = upTo(maxQueries).flatMap((numQueries) => [
+    attentionScores(dtype, numQueries, features),
+    attentionValues(dtype, numQueries, features),
+  ]);
+  return [...products, attentionSection(dtype)];
 }
 
 function upTo(count: number): number[] {

@@ -69,8 +69,8 @@ export class FunctionBuilder {
     this.#body += sequence(statements);
   }
 
-  /** Calls another function, one that returns nothing and is in the same module. */
-  call({ name }: FunctionBuilder, ...args: readonly Expression<ValueType>[]): Statement {
+  /** Calls another function by its name, one that returns nothing and is in the same module. */
+  call(name: string, ...args: readonly Expression<ValueType>[]): Statement {
     if (!this.#callees.includes(name)) this.#callees.push(name);
     const callee = String.fromCharCode(FIRST_CALLEE + this.#callees.indexOf(name));
     return statement(args.map(({ code }) => code).join('') + CALL + callee);

@@ -28,12 +28,8 @@ import { HEAD_PARAMS } from './attention-tile.ts';
 
 type I = Local<'i32'>;
 
-/** By number of queries, from 1 on. */
-export interface SectionKernels {
-  readonly scores: readonly FunctionBuilder[];
-  readonly softmax: readonly FunctionBuilder[];
-  readonly values: readonly FunctionBuilder[];
-}
+/** Queries that go together. */
+const SMALL_COUNTS = Array.from({ length: SMALL_GROUP }, (_, i) => i + 1);
 
 /** Where the pages are, of which `table` lists a sequence's: the cache's first byte, or that of its first head that is
  * wanted; how far apart pages lie, and strips within one; tokens per page. */
@@ -43,7 +39,7 @@ const PAGE_PARAMS = ['keys', 'values', 'table', 'blockSize', 'blockBytes', 'stri
  * keys, values, table, blockSize, blockBytes, stripBytes, isCapped, scale f32, softCap f32, weightScale f32) -> (): all
  * `headQueries` queries of each head meet keys `firstKey` to `endKey` - 1, at least one, of one section, as attentionScores,
  * attentionSoftmax and attentionValues say. `queries` and `accumulators` are where all heads' lie, `hotBytes` of each. */
-export function attentionSection(dtype: StripDType, kernels: SectionKernels): FunctionBuilder {
+export function attentionSection(dtype: StripDType): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_section_${dtype}`);
   const p = fn.params(
     ...(['records', 'strips', 'scores', 'headDim', 'firstKey', 'endKey'] as const),
@@ -57,12 +53,12 @@ export function attentionSection(dtype: StripDType, kernels: SectionKernels): Fu
   const records = i32.add(p.records, i32.mul(first, i32.const(RECORD_BYTES)));
   const scores = i32.add(p.scores, i32.mul(first, i32.const(SCORE_ROW_BYTES)));
   const heads = [p.numHeads, p.headQueries, p.headBytes];
-  /** For a group of queries after the other. */
-  const eachGroup = (byCount: readonly FunctionBuilder[], ...args: readonly Expression<ValueType>[]): Statement[] => [
+  /** The kernel `attention_${kernel}_N`, for a group of N queries after the other. */
+  const eachGroup = (kernel: string, ...args: readonly Expression<ValueType>[]): Statement[] => [
     first.set(i32.const(0)),
     loop(
       count.set(smaller(i32.sub(p.headQueries, first), i32.const(SMALL_GROUP))),
-      ...byCount.map((kernel, i) => when(i32.eq(count, i32.const(i + 1)), fn.call(kernel, ...args))),
+      ...SMALL_COUNTS.map((n) => when(i32.eq(count, i32.const(n)), fn.call(`attention_${kernel}_${n}`, ...args))),
       advance(first, count),
       branchIf(0, i32.ltU(first, p.headQueries)),
     ),
@@ -82,10 +78,10 @@ export function attentionSection(dtype: StripDType, kernels: SectionKernels): Fu
     start.set(i32.and(p.firstKey, i32.const(-SECTION_KEYS))),
     to.set(i32.sub(p.endKey, start)),
     ...pointAtStrips(fn, p),
-    ...eachStep(...eachGroup(kernels.scores, records, p.strips, scores, ...product, p.queries, p.hotBytes, scale)),
+    ...eachStep(...eachGroup(`scores_${dtype}`, records, p.strips, scores, ...product, p.queries, p.hotBytes, scale)),
     from.set(i32.sub(p.firstKey, start)),
-    ...eachGroup(kernels.softmax, records, scores, from, to, ...heads, p.isCapped, softCap, weightScale),
-    ...eachStep(...eachGroup(kernels.values, records, p.strips, scores, ...product, p.accumulators, p.hotBytes)),
+    ...eachGroup('softmax', records, scores, from, to, ...heads, p.isCapped, softCap, weightScale),
+    ...eachStep(...eachGroup(`values_${dtype}`, records, p.strips, scores, ...product, p.accumulators, p.hotBytes)),
   );
   return fn;
 }

@@ -143,9 +143,9 @@ describe('the WebAssembly emitter', () => {
     const both = new FunctionBuilder('both');
     const value = both.param('i32');
     both.emit(
-      both.call(twice, i32.const(16), value),
-      when(value, both.call(thrice, i32.const(20), i32.load(i32.const(16)))),
-      both.call(twice, i32.const(24), i32.const(0xffff)),
+      both.call('twice', i32.const(16), value),
+      when(value, both.call('thrice', i32.const(20), i32.load(i32.const(16)))),
+      both.call('twice', i32.const(24), i32.const(0xffff)),
     );
     const memory = new WebAssemblyApi.Memory({ initial: 1, maximum: 1, shared: true });
     for (const functions of [
