@@ -6,11 +6,10 @@
  * A busy machine makes single steps slower, never faster. So the lowest tenth of all tokens' times is compared, and the fastest
  * prompt, besides the medians. Whichever side loads first may get slower pages of memory, by some per cent: for small differences
  * run it from the other checkout, too. */
-import { execFileSync } from 'node:child_process';
 import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import type { Engine } from '../../engine/index.ts';
+import { percentile } from '../../cli/statistics.ts';
 import { Rng } from '../../engine/util/rng.ts';
+import { type Checkout, openCheckout, tokenTimes } from '../lib/checkout.ts';
 import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
@@ -35,61 +34,40 @@ const [numRounds, numPrompt, numGenerated] = [options.rounds, options.prompt, op
   number,
 ];
 
-interface Side {
-  readonly commit: string;
-  readonly engine: Engine;
+interface Side extends Checkout {
   readonly tokenMs: number[];
   readonly promptMs: number[];
 }
 
-async function open(folder: string): Promise<Side> {
-  const { Engine } = (await import(pathToFileURL(resolve(folder, 'engine/index.ts')).href)) as {
-    readonly Engine: { load(path: string, options: object): Promise<Engine> };
-  };
-  const maxModelLen = Math.max(numPrompt, numGenerated + SHORT) + 1;
-  const engine = await Engine.load(model, {
-    numThreads: Number(options.threads),
-    maxModelLen,
-    enablePrefixCaching: false,
-  });
-  const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
-  return { commit: commit.trim(), engine, tokenMs: [], promptMs: [] };
-}
-
 /** Tokens of a prompt that is only there to be gone on from. */
 const SHORT = 8;
-const rng = Rng.fromSeed(1);
 
-/** @returns ms until each token */
-async function tokenTimes({ engine }: Side, numTokens: number, maxTokens: number): Promise<number[]> {
-  const prompt = Array.from({ length: numTokens }, () => Math.floor(rng.nextFloat() * engine.config.vocabSize));
-  const times: number[] = [];
-  let last = performance.now();
-  for await (const _ of engine.generate(prompt, { max_tokens: maxTokens, temperature: 0, ignore_eos: true })) {
-    const now = performance.now();
-    times.push(now - last);
-    last = now;
-  }
-  return times;
+async function open(folder: string): Promise<Side> {
+  const maxModelLen = Math.max(numPrompt, numGenerated + SHORT) + 1;
+  const engineOptions = { numThreads: Number(options.threads), maxModelLen, enablePrefixCaching: false };
+  return { ...(await openCheckout(folder, model, engineOptions)), tokenMs: [], promptMs: [] };
 }
+
+const rng = Rng.fromSeed(1);
+const randomPrompt = ({ engine }: Side, length: number): number[] =>
+  Array.from({ length }, () => Math.floor(rng.nextFloat() * engine.config.vocabSize));
 
 const sides = [await open(options.other), await open(options.this)] as const;
 for (let round = -1; round < numRounds; round++) {
   for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
-    const [, ...tokens] = await tokenTimes(side, SHORT, numGenerated);
-    const [first] = await tokenTimes(side, numPrompt, 1);
+    const [, ...tokens] = await tokenTimes(side.engine, randomPrompt(side, SHORT), numGenerated);
+    const [first] = await tokenTimes(side.engine, randomPrompt(side, numPrompt), 1);
     if (round < 0) continue;
     side.tokenMs.push(...tokens);
     side.promptMs.push(first!);
   }
 }
 
-const quantile = (values: readonly number[], share: number): number =>
-  rounded(values.toSorted((a, b) => a - b)[Math.floor(values.length * share)]!);
+const figure = (values: readonly number[], percent: number): number => rounded(percentile(values, percent));
 const results = sides.map(({ commit, tokenMs, promptMs }) => ({
   commit,
-  tokenMs: { lowestTenth: quantile(tokenMs, 0.1), median: quantile(tokenMs, 0.5) },
-  promptMs: { lowest: quantile(promptMs, 0), median: quantile(promptMs, 0.5) },
+  tokenMs: { lowestTenth: figure(tokenMs, 10), median: figure(tokenMs, 50) },
+  promptMs: { lowest: figure(promptMs, 0), median: figure(promptMs, 50) },
 }));
 const record = {
   benchmark: 'checkouts',

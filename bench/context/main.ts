@@ -8,33 +8,30 @@
  * take: that of a token after a short past, divided by the bytes it reads. With `--other` another checkout takes turns.
  *
  * A shared machine is faster in some minutes than in others. So each round is compared by itself, the median token after a short
- * past with that after a long one, and the median round counts. Whichever side loads first
- * may get slower pages of memory, by some per cent: for small differences run it from the other checkout, too. */
-import { execFileSync } from 'node:child_process';
+ * past with that after a long one, and the median round counts. Whichever side loads first may get slower pages of memory, by
+ * some per cent: for small differences run it from the other checkout, too. */
 import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { parseArgs } from 'node:util';
 import { openBenchModel } from '../../cli/bench/bench-model.ts';
 import { bytesPerStep } from '../../cli/bench/memory-traffic.ts';
-import type { Engine } from '../../engine/index.ts';
+import { percentile } from '../../cli/statistics.ts';
 import type { KvDType } from '../../engine/kvcache/kv-cache-storage.ts';
 import { Rng } from '../../engine/util/rng.ts';
+import { type Checkout, openCheckout, tokenTimes } from '../lib/checkout.ts';
+import { readFlags } from '../lib/flags.ts';
 import { describeMachine } from '../lib/machine.ts';
 import { rounded, saveResults } from '../lib/result-log.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: 'string' },
-    depth: { type: 'string', default: '4096' },
-    'kv-dtype': { type: 'string', default: 'f32,f16,q8_0' },
-    threads: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '8' },
-    generate: { type: 'string', default: '24' },
-    other: { type: 'string' },
-    json: { type: 'boolean', default: false },
-    save: { type: 'boolean', default: false },
-    note: { type: 'string' },
-  },
+const { values: options } = readFlags(import.meta.filename, {
+  model: { type: 'string' },
+  depth: { type: 'string', default: '4096' },
+  'kv-dtype': { type: 'string', default: 'f32,f16,q8_0' },
+  threads: { type: 'string', default: '2' },
+  rounds: { type: 'string', default: '8' },
+  generate: { type: 'string', default: '24' },
+  other: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  save: { type: 'boolean', default: false },
+  note: { type: 'string' },
 });
 if (options.model === undefined) throw new Error('--model is needed');
 const model = resolve(options.model);
@@ -48,40 +45,27 @@ const { report, config } = await openBenchModel(model);
 /** Tokens of a past that costs next to nothing. */
 const SHORT = 16;
 
-interface Side {
-  readonly commit: string;
-  readonly engine: Engine;
+interface Side extends Checkout {
   /** The median ms per token, of each round. */
   readonly rounds: { readonly short: number; readonly long: number }[];
 }
 
 async function open(folder: string, kvDtype: KvDType): Promise<Side> {
-  const { Engine } = (await import(pathToFileURL(resolve(folder, 'engine/index.ts')).href)) as {
-    readonly Engine: { load(path: string, options: object): Promise<Engine> };
-  };
   const maxModelLen = depth + numGenerated + 1;
-  const engine = await Engine.load(model, { numThreads: Number(options.threads), maxModelLen, maxNumSeqs: 1, kvDtype });
-  const commit = execFileSync('git', ['-C', resolve(folder), 'rev-parse', '--short=12', 'HEAD'], { encoding: 'utf8' });
-  return { commit: commit.trim(), engine, rounds: [] };
+  const engineOptions = { numThreads: Number(options.threads), maxModelLen, maxNumSeqs: 1, kvDtype };
+  return { ...(await openCheckout(folder, model, engineOptions)), rounds: [] };
 }
 
 const rng = Rng.fromSeed(1);
 const past = Array.from({ length: depth }, () => Math.floor(rng.nextFloat() * config.vocabSize));
 
-/** @returns ms of each token but the first, which comes after the prompt */
-async function tokenTimes(engine: Engine, numBefore: number): Promise<number[]> {
-  const times: number[] = [];
-  let last = 0;
-  const sampling = { max_tokens: numGenerated + 1, temperature: 0, ignore_eos: true };
-  for await (const _ of engine.generate(past.slice(0, numBefore), sampling)) {
-    const now = performance.now();
-    if (last !== 0) times.push(now - last);
-    last = now;
-  }
-  return times;
+/** @returns ms of the median token but the first, which comes after the prompt */
+async function medianToken({ engine }: Side, numBefore: number): Promise<number> {
+  const [, ...times] = await tokenTimes(engine, past.slice(0, numBefore), numGenerated + 1);
+  return median(times);
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const median = (values: readonly number[]): number => percentile(values, 50);
 
 async function measure(kvDtype: KvDType): Promise<void> {
   const sides = [
@@ -89,11 +73,10 @@ async function measure(kvDtype: KvDType): Promise<void> {
     ...(options.other === undefined ? [] : [await open(options.other, kvDtype)]),
   ];
   for (let round = -1; round < numRounds; round++) {
-    for (const { engine, rounds } of round % 2 === 0 ? sides : sides.toReversed()) {
-      const [before, after] = [await tokenTimes(engine, SHORT), await tokenTimes(engine, depth)];
+    for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+      const [short, long] = [await medianToken(side, SHORT), await medianToken(side, depth)];
       // The first round computes the long past, which the prefix cache holds from then on.
-      if (round < 0) continue;
-      rounds.push({ short: median(before), long: median(after) });
+      if (round >= 0) side.rounds.push({ short, long });
     }
   }
   const bytesAt = (depthOfTest: number): number =>

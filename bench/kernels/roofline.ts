@@ -28,7 +28,6 @@ export function newRoofline(memory: WasmMemory, flags: readonly string[]): Roofl
   const functions = [
     readLoop(),
     peakLoop('f32', (x, y, sum) => f32x4.relaxedMadd(x, y, sum)),
-    // A product of what the loop does not change would be computed once, before it.
     // Chains of products: one of what the loop does not change would be computed once, before it.
     peakLoop('dotI16', (_, y, sum) => i32x4.dotI16x8S(sum, y)),
     peakLoop('dotI8', (_, y, sum) => i16x8.relaxedDotI8x16I7x16S(sum, y)),

@@ -4,6 +4,7 @@
  *
  * generate: TypeScript puts the bytes together; compile: V8 optimizes them, on all cores; test: every kernel runs both ways. */
 import { execFileSync } from 'node:child_process';
+import { percentile } from '../../cli/statistics.ts';
 import { buildModule } from '../../engine/kernels/wasm/emitter/module-builder.ts';
 import { KernelLibrary } from '../../engine/kernels/wasm/kernel-library.ts';
 import type { KernelSet } from '../../engine/kernels/wasm/kernel-module.ts';
@@ -58,7 +59,7 @@ function inChild(model: string, part: 'whole' | 'parts'): Partial<Sample> {
   return JSON.parse(output.toString()) as Partial<Sample>;
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const median = (values: readonly number[]): number => percentile(values, 50);
 
 if (options.child !== undefined) {
   const [part, ...model] = options.child.split(' ');
