@@ -1,6 +1,6 @@
 /** A word behind every tensor of f16, for all threads to see: whether KV pages may hold an infinity or NaN. It is set by
- * whoever stores one and stays. As long as it is not, attention may read f16 in the quicker way that knows
- * finite numbers only (generators/half-floats.ts); bits do not depend on which way is taken. */
+ * whoever stores one and stays. As long as it is not, attention may read f16 in the quicker way that knows finite numbers only
+ * (generators/half-floats.ts); bits do not depend on which way is taken. */
 import type { DType } from '../../tensor/dtype.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { LinearMemory } from './linear-memory.ts';

@@ -1,5 +1,6 @@
-/** The wasm backend: kernels generated when they are needed (kernel-library.ts), over shared WebAssembly memory (memory-pool.ts). Ops run at once on the
- * calling thread; a worker thread takes part in them by `attachment` (wasm-worker.ts). */
+/** The wasm backend: kernels generated when they are needed (kernel-library.ts), over shared WebAssembly memory
+ * (memory-pool.ts). Ops run at once on the calling thread; a worker thread takes part in them by `attachment`
+ * (wasm-worker.ts). */
 import { EngineClosedError, InvalidArgumentError, UnsupportedError } from '../../errors.ts';
 import type { DType, FloatDType } from '../../tensor/dtype.ts';
 import { formatShape, type Shape } from '../../tensor/shape.ts';
