@@ -1,4 +1,5 @@
-/** Runs steps in worker threads. All threads run the same program over the same shared memory (SPMD); each does its part of every op and meets the others at a barrier before the next.
+/** Runs steps in worker threads. All threads run the same program over the same shared memory (SPMD); each does its part of
+ * every op and meets the others at a barrier before the next.
  *
  *   caller     upload inputs --> put the step up .................... read logits
  *   worker 0                     [ op part 0 | barrier | op part 0 | ... ]

@@ -3,9 +3,9 @@
  *   0      64 KiB            136 MiB + 64 KiB     144 MiB + 64 KiB   152 MiB + 64 KiB                        at most 4 GiB
  *   | void | threads' own    | packed activations | attention states | heap: weights, KV, activations, inputs ... |
  *
- * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only once they are written
- * to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels take them as
- * i32, whose wrap-around gives the same bits. */
+ * But for a few words at its end, the void is never used, so that an address of 0 is a mistake that shows. Pages cost memory only
+ * once they are written to, so the fixed areas cost what is used of them. Addresses are JavaScript numbers below 2^32; kernels
+ * take them as i32, whose wrap-around gives the same bits. */
 import { OutOfMemoryError } from '../../errors.ts';
 import { HostBuffer } from '../reference/host-memory.ts';
 import { MAX_PAGES, PAGE_BYTES } from './emitter/module-builder.ts';
