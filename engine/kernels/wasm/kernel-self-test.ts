@@ -8,9 +8,9 @@ import { type WasmModule, WebAssemblyApi } from './web-assembly.ts';
 const NUM_PAGES = 4;
 const [A, B, OUT, SCRATCH] = [0x1000, 0x11000, 0x21000, 0x31000];
 /** Attention's records and strips (generators/attention-scratch.ts). */
-const [RECORDS, STRIPS] = [SCRATCH - 0x300, SCRATCH - 0x200];
+const [RECORDS, STRIPS] = [SCRATCH - 0x900, SCRATCH - 0x800];
 /** Numbers of pages. */
-const TABLE = SCRATCH - 0x400;
+const TABLE = SCRATCH - 0xa00;
 const SEED = 20240229;
 /** After so many numbers the same come again. Prime, so that kernels never find the same at two places they look at. */
 const PERIOD = 1021;
@@ -50,6 +50,7 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['attention_values', [RECORDS, STRIPS, SCRATCH, 48, 3, 55, 2, 3, 0x400, OUT, 0x300]],
   ['has_special_f16', [A, 61]],
   ['scale_floats', [A, OUT, 61, 0.5]],
+  ['lay_', [A, OUT, OUT + 32, 3]],
   ['store_lane_q8_0', [A, OUT, OUT + 32, 3]],
   ['store_row_q8_0', [A, OUT, 3]],
   ['store_value_q8_0', [A, OUT, OUT + 32, 3]],

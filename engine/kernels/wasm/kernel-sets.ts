@@ -11,8 +11,10 @@ import { attentionSoftmax } from './generators/attention-softmax.ts';
 import { attentionValues } from './generators/attention-values.ts';
 import { add, geluMul, siluMul } from './generators/elementwise.ts';
 import { findAbove } from './generators/find-above.ts';
+import { layKeyLevels, layValueLevels } from './generators/lay-levels.ts';
 import { layerNorm } from './generators/layer-norm.ts';
 import { rowMax, sumOfExponentials } from './generators/log-sum-exp.ts';
+import { quantizeToI16 } from './generators/pack-activations.ts';
 import { rmsNorm } from './generators/rms-norm.ts';
 import { rope } from './generators/rope.ts';
 import { ROW_FORMATS } from './generators/row-formats.ts';
@@ -29,36 +31,34 @@ import {
   storeValueF32,
   storeValueQ8,
 } from './generators/store-kv.ts';
-import { widenKeysQ8, widenRows, widenStripF16, widenValuesQ8 } from './generators/widen-kv.ts';
+import { widenRows, widenStripF16 } from './generators/widen-kv.ts';
 import type { KernelSet } from './kernel-module.ts';
 import { PACKED_FORMATS } from './packing/format-registry.ts';
 
 type Generate = (features: Features) => readonly FunctionBuilder[];
 
-/** What kernels of all KV dtypes call, for each number of queries that may go together. */
-const softmax: Generate = (features) => upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features));
+/** What attention over pages of all dtypes needs; softmax for each number of queries that may go together. */
+const allPages: Generate = (features) => [
+  ...upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features)),
+  mergeAttention(features),
+  finishAttention(),
+];
 
 const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
-  f32: (features) => [
-    ...walkers('f32', MAX_GROUP, features),
-    mergeAttention(features),
-    finishAttention(),
-    scaleFloats(),
-    storeLaneF32(),
-    storeValueF32(),
-  ],
+  f32: (features) => [...walkers('f32', MAX_GROUP, features), scaleFloats(), storeLaneF32(), storeValueF32()],
   f16: (features) => [
     ...walkers('f16', SMALL_GROUP, features),
-    widenStripF16(),
+    widenStripF16(features),
     storeLaneF16(),
     storeRowF16(),
     storeValueF16(),
     hasSpecialHalves(),
   ],
   q8_0: (features) => [
-    ...walkers('q8_0', SMALL_GROUP, features),
-    widenKeysQ8(),
-    widenValuesQ8(),
+    ...walkers('q8_0', MAX_GROUP, features),
+    quantizeToI16(),
+    layKeyLevels(),
+    layValueLevels(),
     storeLaneQ8(),
     storeRowQ8(),
     storeValueQ8(),
@@ -67,7 +67,7 @@ const PAGES: { readonly [DType in (typeof KV_DTYPES)[number]]: Generate } = {
 
 const SETS: ReadonlyMap<KernelSet, readonly Generate[]> = new Map<KernelSet, readonly Generate[]>([
   ['common', [commonKernels]],
-  ...KV_DTYPES.map((dtype) => [`pages ${dtype}`, [softmax, PAGES[dtype]]] as const),
+  ...KV_DTYPES.map((dtype) => [`pages ${dtype}`, [allPages, PAGES[dtype]]] as const),
   ...PACKED_FORMATS.map(({ dtype, kernels }) => [`weights ${dtype}`, [kernels]] as const),
 ]);
 

@@ -28,8 +28,9 @@ export function forWeight(packing: Packing | undefined): KernelSet {
   return `weights ${dtype}`;
 }
 
+/** Pages of f16 are read as f32, too, where many queries meet them. */
 function forPages(dtype: string): KernelSet[] {
-  return dtype === 'f32' ? ['pages f32'] : ['pages f32', `pages ${dtype as (typeof KV_DTYPES)[number]}`];
+  return dtype === 'f16' ? ['pages f32', 'pages f16'] : [`pages ${dtype as (typeof KV_DTYPES)[number]}`];
 }
 
 /** The arguments that say it, of ops that are not content with the common ones. */

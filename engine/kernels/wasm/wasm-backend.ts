@@ -68,7 +68,7 @@ export class WasmBackend implements KernelBackend {
     this.#library = new KernelLibrary(options);
     this.#pool = new MemoryPool(() => new Machine(this.#library.compiled), maxHeapBytes);
     // Without relaxed SIMD every machine computes the same bits, so pages may travel between all of them.
-    this.kvPageLayout = `wasm strips 2 ${this.#library.relaxed.used ? `fast ${process.arch}` : 'portable'}`;
+    this.kvPageLayout = `wasm strips 3 ${this.#library.relaxed.used ? `fast ${process.arch}` : 'portable'}`;
   }
 
   embed = (args: OpArgs['embed']): void => this.#run('embed', args);

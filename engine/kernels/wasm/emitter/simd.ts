@@ -98,6 +98,8 @@ export const i16x8 = {
   narrowI32x4U: binary(134),
   extendLowI8x16S: unary(135),
   extaddPairwiseI8x16S: unary(124),
+  /** As a number from 0 on. */
+  extractLaneU: extractLane('i32', 25),
   /** Signed bytes of a times bytes of b from 0 to 127, products of neighbours added: the same for every implementation
    * as long as b stays below 128 and the sum within 16 bits. */
   relaxedDotI8x16I7x16S: binary(0x112),

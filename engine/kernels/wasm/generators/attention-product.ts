@@ -1,7 +1,7 @@
 /** Products of a few queries with many rows of 16 numbers: the inner loop of attention, used twice.
  *
  *             scores                                    weighted values
- *   row       one feature of 16 keys                    16 features of one key's value
+ *   row       one feature of 16 keys (q8_0: two)        16 features of one key's value
  *   factors   a query's features                        a query's weights
  *   sums      a query's scores: lane = key              a query's output: lane = feature
  *
@@ -12,7 +12,6 @@ import { advance, countDownFromAny } from '../emitter/control.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { v128 } from '../emitter/simd.ts';
-import { type Features, multiplyAdd } from './arithmetic.ts';
 import type { RowReader } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
 
@@ -30,12 +29,11 @@ export interface ProductLocals {
 }
 
 export interface Product {
-  readonly features: Features;
   readonly locals: ProductLocals;
   readonly reader: RowReader;
   /** [query][vector of the row]. */
   readonly sums: readonly (readonly V[])[];
-  /** Each query's next factor, f32. Moved on. */
+  /** Each query's next factor, of 32 bits. Moved on. */
   readonly factors: readonly I[];
   /** Where the next row is. Moved on. One place only: memory is read at half the speed where two streams take turns. */
   readonly place: I;
@@ -58,7 +56,6 @@ export function multiplyRows(product: Product): Statement[] {
     ...Array.from({ length: count }, (_, i) => multiplyRow(product, i)).flat(),
     ...factors.map((factor) => advance(factor, 4 * count)),
     advance(place, reader.rowBytes * count),
-    ...reader.advance(count),
   ];
   return [
     rounds.set(i32.shrU(numRows, i32.const(Math.log2(UNROLL)))),
@@ -68,13 +65,13 @@ export function multiplyRows(product: Product): Statement[] {
   ];
 }
 
-function multiplyRow({ features, locals, reader, sums, factors, place }: Product, i: number): Statement[] {
+function multiplyRow({ locals, reader, sums, factors, place }: Product, i: number): Statement[] {
   const { row, factor } = locals;
   return [
     ...reader.load(row, place, i),
     ...factors.flatMap((pointer, query) => [
       factor.set(v128.load32Splat(pointer, 4 * i)),
-      ...row.map((vector, v) => sums[query]![v]!.set(multiplyAdd(features, vector, factor, sums[query]![v]!))),
+      ...row.map((vector, v) => sums[query]![v]!.set(reader.multiplyAdd(vector, factor, sums[query]![v]!))),
     ]),
   ];
 }

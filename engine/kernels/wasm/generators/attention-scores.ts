@@ -4,9 +4,9 @@ import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
-import type { Features } from './arithmetic.ts';
+import { type Features, multiplyAdd } from './arithmetic.ts';
 import { multiplyRows, VECTORS } from './attention-product.ts';
-import { levelsWithLaneScales, loadScales, plainRows, Q8_STRIP, type StripDType } from './attention-rows.ts';
+import { levelPairRows, loadScales, plainRows, Q8_STRIP, QUERY_BLOCK, type StripDType } from './attention-rows.ts';
 import {
   LOG2_STRIP,
   RECORD_BYTES,
@@ -18,6 +18,7 @@ import {
 import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile } from './attention-tile.ts';
 
 type I = Local<'i32'>;
+type V = Local<'v128'>;
 
 /** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes, scale f32) -> (): scores of
  * keys `from` to `to` - 1 of the section, at least one, filled up to whole
@@ -26,13 +27,12 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
   const fn = new FunctionBuilder(`attention_scores_${dtype}_${numQueries}`);
   const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
   const scale = fn.param('f32');
-  const tile = newTile(fn, numQueries, features);
+  const tile = newTile(fn, numQueries);
   const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
   const scales = fn.local('v128');
   const range = stripRange(fn, p);
-  const sums = tile.sums.flat();
-  const multiplyKeys = keyProduct(tile, dtype, p.headDim);
-  const zero = fn.constant(f32x4.constant(0));
+  const strip = { headDim: p.headDim, scales };
+  const scoreStrip = dtype === 'q8_0' ? scoreLevels(tile, features, strip) : scoreNumbers(tile, dtype, features, strip);
 
   fn.emit(
     ...range.code,
@@ -47,10 +47,7 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
         keepHot(fn, dtype, p, turn),
         tile.place.set(i32.add(i32.load(entry), offset)),
         ...tile.factors.map((factor, i) => factor.set(i32.load(record, i * RECORD_BYTES))),
-        ...sums.map((sum) => sum.set(zero)),
-        ...multiplyKeys,
-        ...sums.map((sum) => sum.set(f32x4.mul(sum, scales))),
-        ...tile.sums.flatMap((row, i) => row.map((sum, v) => v128.store(scores, sum, i * SCORE_ROW_BYTES + 16 * v))),
+        ...scoreStrip(scores),
       ]),
       advance(entry, STRIP_ENTRY_BYTES),
       advance(column, STRIP * 4),
@@ -59,23 +56,70 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
   return fn;
 }
 
-/** Over all features of the tile's strip. */
-function keyProduct({ fn, features, factors, sums, place, locals }: Tile, dtype: StripDType, headDim: I): Statement[] {
-  if (dtype !== 'q8_0') {
-    const reader = plainRows(fn, dtype);
-    return multiplyRows({ features, locals, reader, sums, factors, place, numRows: headDim });
-  }
+interface StripOfKeys {
+  readonly headDim: I;
+  /** What scores are multiplied by, in all lanes. */
+  readonly scales: V;
+}
+
+/** Stores a strip's scores of the tile's queries, the first's at `scores`. */
+type ScoreStrip = (scores: I) => Statement[];
+
+const clear = ({ fn, sums }: Tile): Statement[] => {
+  const zero = fn.constant(f32x4.constant(0));
+  return sums.flat().map((sum) => sum.set(zero));
+};
+
+const store = ({ sums }: Tile, query: number, scores: I): Statement[] =>
+  sums[query]!.map((sum, v) => v128.store(scores, sum, query * SCORE_ROW_BYTES + 16 * v));
+
+/** One product over all features. */
+function scoreNumbers(
+  tile: Tile,
+  dtype: 'f32' | 'f16',
+  features: Features,
+  { headDim, scales }: StripOfKeys,
+): ScoreStrip {
+  const product = multiplyRows({ ...tile, reader: plainRows(tile.fn, dtype, features), numRows: headDim });
+  return (scores) => [
+    ...clear(tile),
+    ...product,
+    ...tile.sums.flat().map((sum) => sum.set(f32x4.mul(sum, scales))),
+    ...tile.factors.flatMap((_, query) => store(tile, query, scores)),
+  ];
+}
+
+/** A product of whole numbers for each block of features that share scales: those of 16 keys, and each query's own, which
+ * lies behind its levels. Blocks meet in the scores. */
+function scoreLevels(tile: Tile, features: Features, { headDim, scales }: StripOfKeys): ScoreStrip {
+  const { fn, factors, sums, place } = tile;
   const [numRows, blocks] = fn.locals('i32', 2) as [I, I];
-  const scales = fn.locals('v128', VECTORS);
-  const reader = levelsWithLaneScales(fn, scales);
-  return [
-    numRows.set(i32.const(Q8_STRIP.features)),
+  const keyScales = fn.locals('v128', VECTORS);
+  const queryScale = fn.local('v128');
+  const product = multiplyRows({ ...tile, reader: levelPairRows(), numRows });
+  const addBlock = (query: number, scores: I): Statement[] => [
+    queryScale.set(v128.load32Splat(factors[query]!)),
+    ...sums[query]!.map((sum, v) => {
+      const before = v128.load(scores, query * SCORE_ROW_BYTES + 16 * v);
+      const scaleOfBoth = f32x4.mul(keyScales[v]!, queryScale);
+      return sum.set(multiplyAdd(features, f32x4.convertI32x4S(sum), scaleOfBoth, before));
+    }),
+    ...store(tile, query, scores),
+    advance(factors[query]!, QUERY_BLOCK.bytes - QUERY_BLOCK.scaleOffset),
+  ];
+  return (scores) => [
+    ...clear(tile),
+    ...factors.flatMap((_, query) => store(tile, query, scores)),
+    numRows.set(i32.const(Q8_STRIP.features / 2)),
     blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
     countDown(
       blocks,
-      ...loadScales(fn, scales, place),
+      ...loadScales(fn, keyScales, place),
+      ...keyScales.map((keyScale) => keyScale.set(f32x4.mul(keyScale, scales))),
       advance(place, Q8_STRIP.scaleBytes),
-      ...multiplyRows({ features, locals, reader, sums, factors, place, numRows }),
+      ...clear(tile),
+      ...product,
+      ...factors.flatMap((_, query) => addBlock(query, scores)),
     ),
   ];
 }

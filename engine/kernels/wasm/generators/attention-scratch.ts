@@ -1,7 +1,7 @@
 /** The memory in which one thread computes attention, and the shapes that kernels and their caller agree on.
  *
  *   strips    32 x 8 bytes         where 16 keys each of a section lie: 0 their keys    4 their values
- *   scales    [16] f32             of 16 values, while a kernel adds them
+ *   factors   6 x [64] f32         weights of a step times the scales of its values, while a kernel adds them
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
  *   keys      4 x [D][16] f32      64 keys where kernels do not read them from their pages: lane = key
@@ -40,8 +40,10 @@ const MAX_QUERIES = 64;
 /** Of an entry of `strips`. */
 export const STRIP_ENTRY_BYTES = 8;
 export const STRIP_VALUES = 4;
-/** From `strips` to `scales`. */
-export const SCALES_OFFSET = STRIPS_PER_SECTION * STRIP_ENTRY_BYTES;
+/** From `strips` to `factors`. */
+export const FACTORS_OFFSET = STRIPS_PER_SECTION * STRIP_ENTRY_BYTES;
+/** From one query's factors to the next's. */
+export const FACTOR_ROW_BYTES = STEP_KEYS * 4;
 export const RECORD_BYTES = 16;
 export const RECORD_ACCUMULATOR = 4;
 export const RECORD_MAX = 8;
@@ -74,7 +76,7 @@ export interface AttentionScratch {
 /** @param start  address of the memory, a multiple of 16
  * @param byteLength  how much there is */
 export function attentionScratch(start: number, byteLength: number, headDim: number): AttentionScratch {
-  const queries = start + SCALES_OFFSET + STRIP * 4;
+  const queries = start + FACTORS_OFFSET + MAX_GROUP * FACTOR_ROW_BYTES;
   const keys = queries + MAX_QUERIES * RECORD_BYTES;
   const values = keys + STRIPS_PER_STEP * headDim * STRIP_ROW_BYTES;
   const rowBytes = Math.ceil(headDim / STRIP) * STRIP * 4;

@@ -4,7 +4,6 @@ import type { Local, Statement } from '../emitter/code.ts';
 import { advance, branchIf, countDown, loop, when } from '../emitter/control.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
-import type { Features } from './arithmetic.ts';
 import { type ProductLocals, productLocals, VECTORS } from './attention-product.ts';
 import type { StripDType } from './attention-rows.ts';
 import { RECORD_BYTES, SCORE_ROW_BYTES } from './attention-scratch.ts';
@@ -15,7 +14,6 @@ type V = Local<'v128'>;
 /** A strip of keys, or of features, of some queries. */
 export interface Tile {
   readonly fn: FunctionBuilder;
-  readonly features: Features;
   readonly factors: readonly I[];
   /** [query][vector]. */
   readonly sums: readonly (readonly V[])[];
@@ -24,10 +22,10 @@ export interface Tile {
   readonly locals: ProductLocals;
 }
 
-export function newTile(fn: FunctionBuilder, numQueries: number, features: Features): Tile {
+export function newTile(fn: FunctionBuilder, numQueries: number): Tile {
   const factors = fn.locals('i32', numQueries);
   const sums = factors.map(() => fn.locals('v128', VECTORS));
-  return { fn, features, factors, sums, place: fn.local('i32'), locals: productLocals(fn) };
+  return { fn, factors, sums, place: fn.local('i32'), locals: productLocals(fn) };
 }
 
 /** KV heads whose queries a call takes one after the other: `numHeads` of them, at least one. `headQueries` queries of each

@@ -157,23 +157,31 @@ function storeEightHalves(
 
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the lane's places in the strip's first block. */
 export function storeLaneQ8(): FunctionBuilder {
-  return storeInStrip('store_lane_q8_0', (levels, xs) =>
-    xs.flatMap((x, i) =>
-      [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), (4 * i + lane) * STRIP)),
-    ),
-  );
+  return storeInStrip('store_lane_q8_0', (fn, levels, xs) => {
+    const sixteen = fn.locals('v128', 2);
+    const pairs = Array.from({ length: 8 }, (_, pair) => pair);
+    return [
+      ...sixteen.map((bytes, i) => bytes.set(sixteenBytes(xs, 4 * i))),
+      ...sixteen.flatMap((bytes, i) =>
+        pairs.map((pair) => i32.store16(levels, i16x8.extractLaneU(bytes, pair), (8 * i + pair) * 2 * STRIP)),
+      ),
+    ];
+  });
 }
 
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the key's places in the strip's first block. */
 export function storeValueQ8(): FunctionBuilder {
-  return storeInStrip('store_value_q8_0', (levels, xs) => [
+  return storeInStrip('store_value_q8_0', (_fn, levels, xs) => [
     v128.store(levels, sixteenBytes(xs, 0)),
     v128.store(levels, sixteenBytes(xs, 4), STRIP * STRIP),
   ]);
 }
 
 /** @param storeLevels  of one block, whose levels are `xs` */
-function storeInStrip(name: string, storeLevels: (levels: I32, xs: readonly V[]) => Statement[]): FunctionBuilder {
+function storeInStrip(
+  name: string,
+  storeLevels: (fn: FunctionBuilder, levels: I32, xs: readonly V[]) => Statement[],
+): FunctionBuilder {
   const fn = new FunctionBuilder(name);
   const { source, scale, levels, numBlocks } = fn.params('source', 'scale', 'levels', 'numBlocks');
   const { quantize, xs } = blockQuantizer(fn, source, scale);
@@ -181,7 +189,7 @@ function storeInStrip(name: string, storeLevels: (levels: I32, xs: readonly V[])
     countDown(
       numBlocks,
       ...quantize,
-      ...storeLevels(levels, xs),
+      ...storeLevels(fn, levels, xs),
       advance(source, 128),
       advance(scale, Q8_STRIP.bytes),
       advance(levels, Q8_STRIP.bytes),

@@ -7,7 +7,7 @@
  * each thread joins those of some queries. */
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { type Part, partEnd, partStart } from '../../part.ts';
-import { SCALING, type StripDType } from '../generators/attention-rows.ts';
+import { Q8_STRIP, QUERY_BLOCK, SCALING, type StripDType } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   LOWEST,
@@ -16,7 +16,7 @@ import {
   RECORD_MAX,
   RECORD_SUM,
 } from '../generators/attention-scratch.ts';
-import type { Kernel } from '../kernel-module.ts';
+import type { Kernel, Kernels } from '../kernel-module.ts';
 import { type LinearMemory, STATE_AREA_BYTES, STATE_AREA_START } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf } from '../wasm-buffer.ts';
@@ -42,11 +42,10 @@ export class AttentionStates {
   readonly #rowBytes: number;
   readonly #merge: Kernel;
   readonly #finish: Kernel;
-  readonly #scaleFloats: Kernel;
+  readonly #copyQuery: (from: number, to: number) => void;
   readonly #q: number;
   /** Of the queries that are being met, one after another. */
   readonly #copies: number;
-  readonly #queryScale: number;
   /** Whose queries the copies are. */
   #copied = '';
   readonly #out: number;
@@ -63,9 +62,8 @@ export class AttentionStates {
     this.#maxQueries = scratch.numQueries;
     this.#rowBytes = scratch.rowBytes;
     [this.#merge, this.#finish] = [kernels.attention_merge!, kernels.attention_finish!];
-    this.#scaleFloats = kernels.scale_floats!;
+    this.#copyQuery = queryCopier(kernels, args);
     this.#copies = scratch.copies;
-    this.#queryScale = SCALING[args.keyCache.dtype as StripDType].query;
     [this.#q, this.#out] = [addressOf(args.q), addressOf(args.out)];
     [, this.#numHeads, this.#headDim] = args.q.shape as [number, number, number];
     this.#numSharing = this.#numHeads / args.keyCache.shape[1]!;
@@ -101,7 +99,7 @@ export class AttentionStates {
     this.#copied = queries;
     for (let i = 0; i < units.length * numQueries; i++) {
       const offset = this.#offsetOf(firstRow, kvHead + Math.floor(i / numQueries), firstQuery + (i % numQueries));
-      this.#scaleFloats(this.#q + offset, this.#copies + i * this.#rowBytes, this.#headDim, this.#queryScale);
+      this.#copyQuery(this.#q + offset, this.#copies + i * this.#rowBytes);
     }
   }
 
@@ -197,4 +195,17 @@ export class AttentionStates {
     const head = kvHead * this.#numSharing + (query % this.#numSharing);
     return (row * this.#numHeads + head) * this.#headDim * 4;
   }
+}
+
+/** As pages of the cache's dtype ask for: times what SCALING says, or rounded to blocks of 16-bit levels. */
+function queryCopier(kernels: Kernels, { q, keyCache }: PagedAttentionArgs): (from: number, to: number) => void {
+  const dtype = keyCache.dtype as StripDType;
+  const headDim = q.shape[2]!;
+  if (dtype === 'q8_0') {
+    const { scaleOffset, bytes } = QUERY_BLOCK;
+    const [quantize, numBlocks] = [kernels.quantize_i16!, headDim / Q8_STRIP.features];
+    return (from, to) => quantize(from, to, to + scaleOffset, bytes, numBlocks);
+  }
+  const [scaleFloats, factor] = [kernels.scale_floats!, SCALING[dtype].query];
+  return (from, to) => scaleFloats(from, to, headDim, factor);
 }

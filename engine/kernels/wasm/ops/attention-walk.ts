@@ -98,7 +98,7 @@ export class AttentionWalk {
       score: byCount(`scores_${dtype}`),
       addValues: byCount(`values_${dtype}`),
     });
-    this.#products = { pages: products(this.#strips.pages.dtype), scratch: products('f32') };
+    this.#products = { pages: products(this.#strips.pages.dtype), scratch: products(this.#strips.scratchDType) };
     this.#softmax = byCount('softmax');
     this.#section = kernels[`attention_section_${this.#strips.pages.dtype}`]!;
     // More sums than registers hold cost more than they save.
@@ -170,14 +170,14 @@ export class AttentionWalk {
   #meetSection(unit: AttentionUnit, heads: Heads, range: KeyRange): void {
     const inScratch = heads.source === 'scratch';
     this.#eachStep(unit, range, (from, to, groups) => {
-      if (inScratch) this.#strips.widenKeys(unit, from, to);
+      if (inScratch) this.#strips.bringKeys(unit, from, to);
       for (const group of groups) this.#scoreGroup(heads, group);
     });
     const start = range.firstKey - (range.firstKey % SECTION_KEYS);
     for (const group of this.#groupsOf(unit, start, SECTION_KEYS, range.firstPosition))
       this.#softmaxGroup(heads, group);
     this.#eachStep(unit, range, (from, to, groups) => {
-      if (inScratch) this.#strips.widenValues(unit, from, to);
+      if (inScratch) this.#strips.bringValues(unit, from, to);
       for (const group of groups) this.#addGroup(heads, group);
     });
   }

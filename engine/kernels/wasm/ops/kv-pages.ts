@@ -1,10 +1,10 @@
 /** How keys and values lie in the pages of this backend. A page is `[NKV, BS, D]` as the op contract says. Within a head's
- * part they lie, where BS and D are multiples of 16, in strips of 16 tokens, as rows of 16 numbers that attention
+ * part they lie, where BS and D are multiples of 16, in strips of 16 tokens, as rows of 16 numbers (or 16 pairs) that attention
  * multiplies as they are (generators/attention-product.ts):
  *
- *   keys      a row is one feature of 16 tokens
+ *   keys      a row is one feature of 16 tokens, or two
  *     f32, f16   | d0: t0 t1 ... t15 | d1: t0 t1 ... t15 | ...                     D rows, then the next 16 tokens
- *     q8_0       | 16 scales | d0: t0 ... t15 | d1: ... | ... d31 | 16 scales | d32: ...
+ *     q8_0       | 16 scales | d0 d1: t0 t0 t1 t1 ... t15 | d2 d3: ... | ... d30 d31 | 16 scales | d32 d33: ...
  *
  *   values    a row is 16 features of one token
  *     f32, f16   | t0: d0 ... d15 | t1: d0 ... d15 | ... t15 | t0: d16 ... d31 | ...

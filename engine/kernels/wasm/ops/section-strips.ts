@@ -1,11 +1,11 @@
 /** Where the keys and values of a section of attention lie: fills the scratch memory's table of strips, either with the places
- * in the pages, or, for a step at a time that was widened there, in scratch memory. */
+ * in the pages, or, for a step at a time that was brought there, in scratch memory: f16 as f32, and what pages hold in rows. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
+import { Q8_STRIP, type StripDType } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
-  SCALES_OFFSET,
   SECTION_KEYS,
   STEP_KEYS,
   STRIP,
@@ -14,7 +14,7 @@ import {
   STRIP_VALUES,
 } from '../generators/attention-scratch.ts';
 import { HALF_SHRINKAGE } from '../generators/half-floats.ts';
-import type { Kernel } from '../kernel-module.ts';
+import type { Kernel, Kernels } from '../kernel-module.ts';
 import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { mayHoldSpecials } from '../specials-note.ts';
@@ -32,12 +32,9 @@ export class SectionStrips {
   /** Index of the first block table's first entry. */
   readonly #tables: number;
   readonly #maxBlocks: number;
-  readonly #widenKeys: Kernel;
-  readonly #widenValues: Kernel;
-  readonly #widenRow: Kernel;
-  readonly #scaleFloats: Kernel;
-  readonly #storeKey: Kernel;
-  readonly #storeValue: Kernel;
+  readonly #widenStrip: Kernel;
+  readonly #bringKey: BringRow;
+  readonly #bringValue: BringRow;
 
   constructor({ memory, kernels }: Machine, args: PagedAttentionArgs, scratch: AttentionScratch) {
     const pages = kvPages(args.keyCache);
@@ -49,18 +46,21 @@ export class SectionStrips {
     this.#values = byteAddressOf(args.valueCache);
     this.#tables = addressOf(args.blockTables) / 4;
     this.#maxBlocks = args.blockTables.shape[1]!;
-    const ofStrip = (what: string) => kernels[pages.dtype === 'q8_0' ? `widen_${what}_q8_0` : 'widen_strip_f16']!;
-    [this.#widenKeys, this.#widenValues] = [ofStrip('keys'), ofStrip('values')];
-    this.#widenRow = kernels[`widen_rows_${pages.dtype}`]!;
-    this.#scaleFloats = kernels.scale_floats!;
-    [this.#storeKey, this.#storeValue] = [kernels.store_lane_f32!, kernels.store_value_f32!];
+    this.#widenStrip = kernels.widen_strip_f16!;
+    const bring = pages.dtype === 'q8_0' ? bringLevels : bringNumbers;
+    [this.#bringKey, this.#bringValue] = bring({ kernels, pages, scratch });
   }
 
-  /** How kernels take keys and values of so many queries: from pages as they are, or as f32 from scratch memory. */
+  /** How kernels take keys and values of so many queries: from pages as they are, or from strips in scratch memory. */
   sourceOf(numQueries: number): 'pages' | 'scratch' {
     const { dtype, inStrips } = this.pages;
-    if (dtype === 'f32' || !inStrips) return inStrips ? 'pages' : 'scratch';
-    return numQueries <= FEW_QUERIES && !this.#mayHoldSpecials() ? 'pages' : 'scratch';
+    if (!inStrips) return 'scratch';
+    return dtype !== 'f16' || (numQueries <= FEW_QUERIES && !this.#mayHoldSpecials()) ? 'pages' : 'scratch';
+  }
+
+  /** What strips in scratch memory hold. */
+  get scratchDType(): StripDType {
+    return this.pages.dtype === 'q8_0' ? 'q8_0' : 'f32';
   }
 
   /** Kernels that read pages of f16 know finite numbers only. */
@@ -93,49 +93,39 @@ export class SectionStrips {
   }
 
   /** Brings keys `from` to `to` - 1, of one step, to scratch memory, and points at them. */
-  widenKeys(unit: AttentionUnit, from: number, to: number): void {
-    const { headDim, inStrips } = this.pages;
+  bringKeys(unit: AttentionUnit, from: number, to: number): void {
+    const stripBytes = this.pages.headDim * STRIP_ROW_BYTES;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const own = this.#scratch.keys + stripOfStep(key) * headDim * STRIP_ROW_BYTES;
+      const own = this.#scratch.keys + stripOfStep(key) * stripBytes;
       this.#memory.ints[this.#entryOf(key)] = own;
-      if (inStrips) this.#widenKeys(this.#keys + this.#stripOf(unit, key), own, headDim);
-      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringKey(unit, own, each);
+      this.#bringStrip({ cache: this.#keys, bring: this.#bringKey }, own, { unit, key, to });
     }
   }
 
   /** Likewise the values. */
-  widenValues(unit: AttentionUnit, from: number, to: number): void {
-    const { headDim, inStrips } = this.pages;
-    const { values, rowBytes, strips } = this.#scratch;
+  bringValues(unit: AttentionUnit, from: number, to: number): void {
+    const stripBytes = STRIP * this.#scratch.rowBytes;
     for (let key = from; key < to; key = nextStrip(key)) {
-      const own = values + stripOfStep(key) * STRIP * rowBytes;
+      const own = this.#scratch.values + stripOfStep(key) * stripBytes;
       this.#memory.ints[this.#entryOf(key) + STRIP_VALUES / 4] = own;
-      if (inStrips) this.#widenValues(this.#values + this.#stripOf(unit, key), own, headDim, strips + SCALES_OFFSET);
-      else for (let each = key; each < Math.min(to, nextStrip(key)); each++) this.#bringValue(unit, own, each);
+      this.#bringStrip({ cache: this.#values, bring: this.#bringValue }, own, { unit, key, to });
     }
   }
 
-  #bringKey(unit: AttentionUnit, strip: number, key: number): void {
-    this.#bringRow(this.#keys, unit, key);
-    this.#storeKey(this.#scratch.row, strip + 4 * (key % STRIP), this.pages.headDim);
-  }
-
-  #bringValue(unit: AttentionUnit, strip: number, key: number): void {
-    this.#bringRow(this.#values, unit, key);
-    this.#storeValue(
-      this.#scratch.row,
-      strip + STRIP_ROW_BYTES * (key % STRIP),
-      this.#scratch.rowBytes / STRIP_ROW_BYTES,
-    );
-  }
-
-  /** The key's row of a page of rows, as f32 and, of f16, as strips of it are read. */
-  #bringRow(cache: number, unit: AttentionUnit, key: number): void {
-    const { dtype, headDim, rowBytes, blockSize } = this.pages;
-    const row = cache + this.#pageOf(unit, key) + (key % blockSize) * rowBytes;
-    const own = this.#scratch.row;
-    this.#widenRow(row, own, headDim, 1, rowBytes, this.#scratch.rowBytes);
-    if (dtype === 'f16') this.#scaleFloats(own, own, headDim, HALF_SHRINKAGE);
+  /** From `key` to the strip's end or to `to` - 1. */
+  #bringStrip(
+    { cache, bring }: { readonly cache: number; readonly bring: BringRow },
+    own: number,
+    { unit, key, to }: { readonly unit: AttentionUnit; readonly key: number; readonly to: number },
+  ): void {
+    const { headDim, inStrips, blockSize, rowBytes } = this.pages;
+    if (inStrips) {
+      this.#widenStrip(cache + this.#stripOf(unit, key), own, headDim);
+      return;
+    }
+    for (let each = key; each < Math.min(to, nextStrip(key)); each++) {
+      bring(cache + this.#pageOf(unit, each) + (each % blockSize) * rowBytes, own, each % STRIP);
+    }
   }
 
   #entryOf(key: number): number {
@@ -160,3 +150,49 @@ const stripOfStep = (key: number): number => Math.floor((key % STEP_KEYS) / STRI
 
 /** The first key of the strip after the key's. */
 const nextStrip = (key: number): number => key - (key % STRIP) + STRIP;
+
+/** Brings a row of a page of rows to place `lane` of a strip. */
+type BringRow = (row: number, strip: number, lane: number) => void;
+
+interface Bringing {
+  readonly kernels: Kernels;
+  readonly pages: KvPages;
+  readonly scratch: AttentionScratch;
+}
+
+/** As f32 and, of f16, as strips of it are read.
+ * @returns for keys and for values */
+function bringNumbers({ kernels, pages, scratch }: Bringing): [BringRow, BringRow] {
+  const { dtype, headDim, rowBytes } = pages;
+  const widenRow = kernels[`widen_rows_${dtype}`]!;
+  const [scaleFloats, storeKey, storeValue] = [
+    kernels.scale_floats!,
+    kernels.store_lane_f32!,
+    kernels.store_value_f32!,
+  ];
+  const own = scratch.row;
+  const widen = (row: number): void => {
+    widenRow(row, own, headDim, 1, rowBytes, scratch.rowBytes);
+    if (dtype === 'f16') scaleFloats(own, own, headDim, HALF_SHRINKAGE);
+  };
+  return [
+    (row, strip, lane) => {
+      widen(row);
+      storeKey(own, strip + 4 * lane, headDim);
+    },
+    (row, strip, lane) => {
+      widen(row);
+      storeValue(own, strip + STRIP_ROW_BYTES * lane, scratch.rowBytes / STRIP_ROW_BYTES);
+    },
+  ];
+}
+
+/** As they are. */
+function bringLevels({ kernels, pages }: Bringing): [BringRow, BringRow] {
+  const [layKey, layValue] = [kernels.lay_key_q8_0!, kernels.lay_value_q8_0!];
+  const numBlocks = pages.headDim / Q8_STRIP.features;
+  return [
+    (row, strip, lane) => layKey(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + 2 * lane, numBlocks),
+    (row, strip, lane) => layValue(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + STRIP * lane, numBlocks),
+  ];
+}

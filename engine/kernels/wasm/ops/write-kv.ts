@@ -71,7 +71,7 @@ function laneWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPage
   }
   return (source, target, slot) => {
     const [strip, lane] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    return store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + lane, headDim / Q8_STRIP.features);
+    return store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + 2 * lane, headDim / Q8_STRIP.features);
   };
 }
 

@@ -285,12 +285,12 @@ it.each(KV_DTYPES)('KV cache, %s: revectorization changes no bit', async (kvDtyp
 
 /** Key strips of 16 tokens (ops/kv-pages.ts) as rows of the reference. */
 function rowsOfKeys(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
-  // The elements of a strip lie line by line: 16 of each, of 2 bytes (an f16 or a scale) or of 1 (a level).
+  // The elements of a strip lie line by line: 16 of each, of 2 bytes (an f16, a scale or two levels).
   const widths =
     dtype === 'f16'
       ? Array(headDim).fill(2)
       : Array(headDim / 32)
-          .fill([2, ...Array(32).fill(1)])
+          .fill([2, ...Array(16).fill(2)])
           .flat();
   return rowsOf(strips, widths);
 }
