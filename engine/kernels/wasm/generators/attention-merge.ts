@@ -22,11 +22,10 @@ import {
   stripsOf,
 } from './attention-scratch.ts';
 import { scaleRow } from './scale-floats.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
-
-const QUADS = [0, 1, 2, 3];
 
 /** (from, into, headDim, count) -> (): for `count` records one after another. Those of `from` have met nothing afterwards. */
 export function mergeAttention(features: Features): FunctionBuilder {
@@ -43,7 +42,7 @@ export function mergeAttention(features: Features): FunctionBuilder {
     strips.set(stripsOf(headDim)),
     countDown(strips, ...body, advance(source, 4 * STRIP), advance(target, 4 * STRIP)),
   ];
-  const clear = QUADS.map((i) => v128.store(source, zero, 16 * i));
+  const clear = storeVectors(source, [zero, zero, zero, zero]);
   const sumOf = (record: I) => f32.load(record, RECORD_SUM);
   const lane = (x: V) => f32x4.extractLane(x, 0);
   const isEmpty = (record: I) => i32.eq(f32.ne(sumOf(record), f32.const(0)), i32.const(0));
@@ -60,18 +59,14 @@ export function mergeAttention(features: Features): FunctionBuilder {
       ...row.map((x, i) =>
         x.set(f32x4.add(f32x4.mul(v128.load(target, 16 * i), a), f32x4.mul(v128.load(source, 16 * i), b))),
       ),
-      ...row.map((x, i) => v128.store(target, x, 16 * i)),
+      ...storeVectors(target, row),
       ...clear,
     ),
   ];
   const replace: Statement[] = [
     f32.store(into, f32.load(from, RECORD_MAX), RECORD_MAX),
     f32.store(into, sumOf(from), RECORD_SUM),
-    ...eachStrip(
-      ...row.map((x, i) => x.set(v128.load(source, 16 * i))),
-      ...row.map((x, i) => v128.store(target, x, 16 * i)),
-      ...clear,
-    ),
+    ...eachStrip(...row.map((x, i) => x.set(v128.load(source, 16 * i))), ...storeVectors(target, row), ...clear),
   ];
   const isNew = fn.local('i32');
   fn.emit(

@@ -16,6 +16,7 @@ import {
   stripRange,
 } from './attention-scratch.ts';
 import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile } from './attention-tile.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
@@ -71,7 +72,7 @@ const clear = ({ fn, sums }: Tile): Statement[] => {
 };
 
 const store = ({ sums }: Tile, query: number, scores: I): Statement[] =>
-  sums[query]!.map((sum, v) => v128.store(scores, sum, query * SCORE_ROW_BYTES + 16 * v));
+  storeVectors(scores, sums[query]!, query * SCORE_ROW_BYTES);
 
 /** One product over all features. */
 function scoreNumbers(

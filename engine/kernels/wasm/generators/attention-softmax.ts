@@ -20,6 +20,7 @@ import {
   stripRange,
 } from './attention-scratch.ts';
 import { forEachHead, HEAD_PARAMS } from './attention-tile.ts';
+import { storeVectors } from './store-vectors.ts';
 import { hyperbolicTangent } from './tanh.ts';
 
 type I = Local<'i32'>;
@@ -78,7 +79,11 @@ function capScores({ fn, features, numQueries, scores, start, end }: ScoreRows, 
       strips,
       ...eachQuad(four, (x, i) => x.set(f32x4.mul(v128.load(at, index * SCORE_ROW_BYTES + 16 * i), inverse))),
       ...hyperbolicTangent(fn, features, four),
-      ...eachQuad(four, (x, i) => v128.store(at, f32x4.mul(x, cap), index * SCORE_ROW_BYTES + 16 * i)),
+      ...storeVectors(
+        at,
+        four.map((x) => f32x4.mul(x, cap)),
+        index * SCORE_ROW_BYTES,
+      ),
       advance(at, 4 * STRIP),
     ),
   ];
@@ -129,7 +134,7 @@ function softmaxRows(rows: ScoreRows): Statement[] {
       ...exponential(fn, features, vectors),
       ...pair.map((q, i) => totals[q]!.set(f32x4.add(totals[q]!, sumOfFour(vectors.slice(4 * i, 4 * i + 4))))),
       ...eachQuad(vectors, (x) => x.set(f32x4.mul(x, weightScales))),
-      ...eachQuad(vectors, (x, i) => v128.store(at, x, queryOf(i) * SCORE_ROW_BYTES + 16 * (i & 3))),
+      ...pair.flatMap((q, i) => storeVectors(at, vectors.slice(4 * i, 4 * i + 4), q * SCORE_ROW_BYTES)),
     ];
   };
   return [

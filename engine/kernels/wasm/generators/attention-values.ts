@@ -22,6 +22,7 @@ import {
   stripsOf,
 } from './attention-scratch.ts';
 import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile } from './attention-tile.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 
@@ -143,7 +144,7 @@ function addTile(head: HeadValues, { reader, inStrip, weights, weightRowBytes }:
       key.set(past),
       branchIf(0, i32.ltU(key, end)),
     ),
-    ...sums.flatMap((row, i) => row.map((sum, v) => v128.store(targets[i]!, sum, 16 * v))),
+    ...sums.flatMap((row, i) => storeVectors(targets[i]!, row)),
     ...targets.map((target) => advance(target, STRIP * 4)),
   ];
 }
@@ -161,7 +162,7 @@ function scaleWeights({ tile, strips, first, end, scores, offset }: HeadValues, 
   const scales = fn.locals('v128', VECTORS);
   const scaleRow = (row: readonly Local<'v128'>[], query: number): Statement[] => [
     ...row.map((x, v) => x.set(f32x4.mul(v128.load(weights, query * SCORE_ROW_BYTES + 16 * v), scales[v]!))),
-    ...row.map((x, v) => v128.store(scaled, x, query * FACTOR_ROW_BYTES + 16 * v)),
+    ...storeVectors(scaled, row, query * FACTOR_ROW_BYTES),
   ];
   return [
     key.set(i32.and(first, i32.const(-STRIP))),

@@ -6,6 +6,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { exponential, type Features } from './arithmetic.ts';
+import { storeVectors } from './store-vectors.ts';
 
 /** (a, b, out, count, rows, stride, bStride) -> (): out = a + b, row by row. Rows of a and out are `stride` bytes apart, those
  * of b `bStride`. */
@@ -80,7 +81,7 @@ function elementwise(name: string, compute: Compute): FunctionBuilder {
     ...as.map((x, i) => x.set(v128.load(a, 16 * i))),
     ...bs.map((x, i) => x.set(v128.load(b, 16 * i))),
     ...compute(fn, as, bs),
-    ...as.map((x, i) => v128.store(out, x, 16 * i)),
+    ...storeVectors(out, as),
   ];
   const [one, other] = [fn.local('v128'), fn.local('v128')];
   const narrow = [

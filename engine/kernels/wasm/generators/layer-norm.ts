@@ -10,6 +10,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd, sumOfLanes } from './arithmetic.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
@@ -74,7 +75,7 @@ export function layerNorm(features: Features): FunctionBuilder {
       ...pair.map((half, i) =>
         half.set(multiplyAdd(features, normalized(i), v128.load(weight, 16 * i), v128.load(bias, 16 * i))),
       ),
-      ...pair.map((half, i) => v128.store(out, half, 16 * i)),
+      ...storeVectors(out, pair),
       ...step(32),
     ),
     rounds.set(i32.and(count, i32.const(7))),

@@ -19,6 +19,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
+import { storeVectors } from './store-vectors.ts';
 import { PACKED, UnpackedVectors, UnpackingVectors, type WeightVectors } from './weight-vectors.ts';
 
 /** Weight rows per record. */
@@ -237,5 +238,5 @@ function addRow(halves: readonly Local<'v128'>[], row: I32): Statement[] {
 }
 
 function storeRow(row: I32, halves: readonly Local<'v128'>[]): Statement[] {
-  return halves.map((sum, half) => v128.store(row, sum, half * 16));
+  return storeVectors(row, halves);
 }

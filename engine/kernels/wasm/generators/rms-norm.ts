@@ -5,6 +5,7 @@ import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd, sumOfLanes } from './arithmetic.ts';
+import { storeVectors } from './store-vectors.ts';
 
 /** (x, weight, out, count, inverseCount f32, eps f32) -> (). `out` may be `x`. */
 export function rmsNorm(features: Features): FunctionBuilder {
@@ -42,7 +43,7 @@ export function rmsNorm(features: Features): FunctionBuilder {
     countDownFromAny(
       rounds,
       ...pair.map((half, h) => half.set(scaled(16 * h))),
-      ...pair.map((half, h) => v128.store(out, half, 16 * h)),
+      ...storeVectors(out, pair),
       ...step(32),
     ),
     rounds.set(i32.and(count, i32.const(7))),

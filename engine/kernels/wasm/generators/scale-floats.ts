@@ -4,6 +4,7 @@ import { advance, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
+import { storeVectors } from './store-vectors.ts';
 
 /** (source, target, count, factor f32) -> (): `count` numbers; `target` may be `source`. */
 export function scaleFloats(): FunctionBuilder {
@@ -30,7 +31,7 @@ export function scaleRow(
     countDownFromAny(
       rounds,
       ...four.map((x, i) => x.set(f32x4.mul(v128.load(source, 16 * i), factors))),
-      ...four.map((x, i) => v128.store(target, x, 16 * i)),
+      ...storeVectors(target, four),
       ...step(64),
     ),
     rounds.set(i32.and(count, i32.const(15))),

@@ -8,6 +8,7 @@ import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
 import { narrowFloats, specialHalves } from './half-floats.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type V = Local<'v128'>;
 
@@ -104,7 +105,7 @@ export function storeValueF32(): FunctionBuilder {
     countDown(
       count,
       ...four.map((x, i) => x.set(v128.load(source, 16 * i))),
-      ...four.map((x, i) => v128.store(target, x, 16 * i)),
+      ...storeVectors(target, four),
       advance(source, 4 * STRIP),
       advance(target, 4 * STRIP * STRIP),
     ),

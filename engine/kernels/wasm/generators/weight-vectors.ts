@@ -11,6 +11,7 @@
  * The format's code is the same for all three; so is every bit of the vectors. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { v128 } from '../emitter/simd.ts';
+import { storeVectors } from './store-vectors.ts';
 
 /** Bytes of a vector for the 8 rows of a group: two halves. */
 const VECTOR_BYTES = 32;
@@ -69,9 +70,6 @@ export class UnpackingVectors implements WeightVectors {
   take(targets: readonly Local<'v128'>[], compute: (half: number) => V128): readonly Statement[] {
     const start = this.#byteLength;
     this.#byteLength += VECTOR_BYTES;
-    return [
-      ...PACKED.take(targets, compute),
-      ...targets.map((target, h) => v128.store(this.#out, target, start + h * 16)),
-    ];
+    return [...PACKED.take(targets, compute), ...storeVectors(this.#out, targets, start)];
   }
 }

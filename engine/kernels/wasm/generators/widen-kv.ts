@@ -4,11 +4,12 @@ import type { I32, Local, Statement } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
-import { f32x4, v128 } from '../emitter/simd.ts';
+import { f32x4 } from '../emitter/simd.ts';
 import type { Features } from './arithmetic.ts';
 import { anyHalfRows } from './attention-rows.ts';
 import { STRIP, STRIP_ROW_BYTES } from './attention-scratch.ts';
 import type { RowFormat } from './row-formats.ts';
+import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
@@ -33,7 +34,7 @@ export function widenRows(format: RowFormat): FunctionBuilder {
       fn,
       four.map((into, i) => ({ into, row, four: first / 4 + i, scale })),
     ),
-    ...four.map((vector, i) => v128.store(at, vector, 4 * first + 16 * i)),
+    ...storeVectors(at, four, 4 * first),
   ];
   fn.emit(
     countDown(
@@ -87,7 +88,7 @@ export function widenStripF16(features: Features): FunctionBuilder {
     countDown(
       headDim,
       ...reader.load(row, source, 0),
-      ...row.map((vector, i) => v128.store(target, vector, 16 * i)),
+      ...storeVectors(target, row),
       advance(source, reader.rowBytes),
       advance(target, STRIP_ROW_BYTES),
     ),
