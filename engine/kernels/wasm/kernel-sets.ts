@@ -2,6 +2,7 @@
 import { KV_DTYPES } from '../ops.ts';
 import type { FunctionBuilder } from './emitter/function-builder.ts';
 import type { Features } from './generators/arithmetic.ts';
+import { clearAttention, copyQueries } from './generators/attention-begin.ts';
 import { finishAttention, mergeAttention } from './generators/attention-merge.ts';
 import type { StripDType } from './generators/attention-rows.ts';
 import { attentionScores } from './generators/attention-scores.ts';
@@ -40,6 +41,7 @@ type Generate = (features: Features) => readonly FunctionBuilder[];
 /** What attention over pages of all dtypes needs; softmax for each number of queries that may go together. */
 const allPages: Generate = (features) => [
   ...upTo(MAX_GROUP).map((numQueries) => attentionSoftmax(numQueries, features)),
+  clearAttention(),
   mergeAttention(features),
   finishAttention(),
 ];
@@ -97,13 +99,14 @@ function commonKernels(features: Features): readonly FunctionBuilder[] {
   ];
 }
 
-/** Attention's two products, for each number of queries that may go together, and the walk of a few over a section. */
+/** Attention's two products, for each number of queries that may go together, the walk of a few over a section, and what brings
+ * them together before. */
 function walkers(dtype: StripDType, maxQueries: number, features: Features): FunctionBuilder[] {
   const products = upTo(maxQueries).flatMap((numQueries) => [
     attentionScores(dtype, numQueries, features),
     attentionValues(dtype, numQueries, features),
   ]);
-  return [...products, attentionSection(dtype)];
+  return [...products, attentionSection(dtype), copyQueries(dtype)];
 }
 
 function upTo(count: number): number[] {

@@ -27,6 +27,7 @@ import { Machine } from './machine.ts';
 import { MemoryPool, type Piece, type Place } from './memory-pool.ts';
 import { holderOf, prepareInPlace, setHeldByAll } from './mirrors.ts';
 import { forWeight, kernelsForModel, kernelsForOp } from './needed-kernels.ts';
+import { AttentionPlans } from './ops/attention-plan.ts';
 import { nativeOp } from './ops/index.ts';
 import { OwnRows } from './ops/own-rows.ts';
 import { PackedActivations } from './ops/packed-activations.ts';
@@ -104,7 +105,7 @@ export class WasmBackend implements KernelBackend {
       if (typeof value === 'object' && !Array.isArray(value)) this.#expectOwned(`${op} ${name}`, value);
     }
     this.#provide(kernelsForOp(op, args));
-    const notes = { packed: new PackedActivations(), own: new OwnRows() };
+    const notes = { packed: new PackedActivations(), own: new OwnRows(), plans: new AttentionPlans(WHOLE) };
     prepareInPlace(this.#pool.machines, op, args)({ ...ALONE, ...notes });
   }
 

@@ -27,10 +27,13 @@ import { storeVectors } from './store-vectors.ts';
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-/** (from, into, headDim, count) -> (): for `count` records one after another. Those of `from` have met nothing afterwards. */
+/** (from, into, headDim, count, numSections, sectionBytes) -> (): for `count` records one after another, of one section or of
+ * several whose records lie `sectionBytes` apart. Those of `from` have met nothing afterwards. */
 export function mergeAttention(features: Features): FunctionBuilder {
   const fn = new FunctionBuilder('attention_merge');
-  const { from, into, headDim, count } = fn.params('from', 'into', 'headDim', 'count');
+  const p = fn.params('from', 'into', 'headDim', 'count', 'numSections', 'sectionBytes');
+  const { headDim } = p;
+  const [from, into, count] = fn.locals('i32', 3) as [I, I, I];
   const [source, target, strips] = fn.locals('i32', 3) as [I, I, I];
   const [a, b, max] = fn.locals('v128', 3) as [V, V, V];
   const row = fn.locals('v128', 4);
@@ -69,19 +72,26 @@ export function mergeAttention(features: Features): FunctionBuilder {
     ...eachStrip(...row.map((x, i) => x.set(v128.load(source, 16 * i))), ...storeVectors(target, row), ...clear),
   ];
   const isNew = fn.local('i32');
+  const mergeRecord: Statement[] = [
+    when(
+      f32.ne(sumOf(from), f32.const(0)),
+      isNew.set(isEmpty(into)),
+      when(isNew, ...replace),
+      when(i32.eq(isNew, i32.const(0)), ...join),
+      f32.store(from, f32.const(LOWEST), RECORD_MAX),
+      f32.store(from, f32.const(0), RECORD_SUM),
+    ),
+    advance(from, RECORD_BYTES),
+    advance(into, RECORD_BYTES),
+  ];
   fn.emit(
     countDown(
-      count,
-      when(
-        f32.ne(sumOf(from), f32.const(0)),
-        isNew.set(isEmpty(into)),
-        when(isNew, ...replace),
-        when(i32.eq(isNew, i32.const(0)), ...join),
-        f32.store(from, f32.const(LOWEST), RECORD_MAX),
-        f32.store(from, f32.const(0), RECORD_SUM),
-      ),
-      advance(from, RECORD_BYTES),
-      advance(into, RECORD_BYTES),
+      p.numSections,
+      from.set(p.from),
+      into.set(p.into),
+      count.set(p.count),
+      countDown(count, ...mergeRecord),
+      advance(p.from, p.sectionBytes),
     ),
   );
   return fn;

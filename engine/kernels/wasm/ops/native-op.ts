@@ -3,6 +3,7 @@
 import type { OpArgs, OpName } from '../../ops.ts';
 import type { Part } from '../../part.ts';
 import type { Machine } from '../machine.ts';
+import type { AttentionPlans } from './attention-plan.ts';
 import type { OwnRows } from './own-rows.ts';
 import type { PackedActivations } from './packed-activations.ts';
 
@@ -20,6 +21,8 @@ export interface Share {
   readonly packed: PackedActivations;
   /** What threads have computed for themselves since then. */
   readonly own: OwnRows;
+  /** Of the attention of this step's layers. */
+  readonly plans: AttentionPlans;
 }
 
 /** An op with its arguments, as a thread runs its part of it. */

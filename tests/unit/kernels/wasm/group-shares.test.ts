@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TICKETS_ADDRESS } from '../../../../engine/kernels/wasm/linear-memory.ts';
 import type { Machine } from '../../../../engine/kernels/wasm/machine.ts';
+import { AttentionPlans } from '../../../../engine/kernels/wasm/ops/attention-plan.ts';
 import { divideGroups } from '../../../../engine/kernels/wasm/ops/group-shares.ts';
 import { OwnRows } from '../../../../engine/kernels/wasm/ops/own-rows.ts';
 import { PackedActivations } from '../../../../engine/kernels/wasm/ops/packed-activations.ts';
@@ -14,14 +15,11 @@ function divide(numGroups: number, count: number, generation: number, stale: num
   const [packed, own] = [new PackedActivations(), new OwnRows()];
   return Array.from({ length: count }, (_, index) => {
     const groups: number[] = [];
-    divideGroups(
-      machine,
-      numGroups,
-      { part: { index, count }, generation, numJoined, meet: () => {}, packed, own },
-      ({ first, end }) => {
-        for (let group = first; group < end; group++) groups.push(group);
-      },
-    );
+    const part = { index, count };
+    const notes = { packed, own, plans: new AttentionPlans(part) };
+    divideGroups(machine, numGroups, { part, generation, numJoined, meet: () => {}, ...notes }, ({ first, end }) => {
+      for (let group = first; group < end; group++) groups.push(group);
+    });
     return groups;
   });
 }
