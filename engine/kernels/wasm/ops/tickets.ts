@@ -4,14 +4,21 @@
  * The next piece is 12 bits of a word in shared memory. Above them is the generation of the gate (kernels/part.ts), which is
  * the same for all threads while they take the same pieces and differs from that of any before. Nobody has to reset the
  * word, not even after a thread died in the middle. Ops between two meetings have a word each. */
+import type { Part } from '../../part.ts';
 import { TICKETS_ADDRESS } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
-import type { Share } from './native-op.ts';
 
 const PIECE_BITS = 12;
 
 /** Pieces that an op may have. Each thread takes one ticket more, to learn that there are none left. */
 export const MAX_PIECES = 3072;
+
+/** What a thread must know of its share in an op (native-op.ts). */
+interface Share {
+  readonly part: Part;
+  readonly generation: number;
+  readonly numJoined: number;
+}
 
 /** Calls `visit` for pieces that, over all threads, are each of 0 to `count` - 1 once. All threads must ask for the same. */
 export function takePieces({ memory }: Machine, share: Share, count: number, visit: (piece: number) => void): void {
