@@ -17,6 +17,7 @@ const PERIOD = 1021;
 
 /** Arguments for a kernel, by the start of its name. Counts are such that the bulk, the rest and several rounds run. */
 const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] = [
+  ['matmul_unpacked', [A, B, OUT, 160, 3, 2, A + 0x800, B + 0x800, 3]],
   ['matmul_', [A, B, OUT, 160, 3, 2, A + 0x800, B + 0x800, B + 0x1000, 96]],
   ['unpack_', [A, OUT, 6]],
   ['quantize_i16', [A, OUT, OUT + 256, 272, 3]],

@@ -86,24 +86,26 @@ export interface TileFormat {
 }
 
 export function tileName(format: string, { tokens, groups, isUnpacked = false }: TileShape): string {
-  return `matmul_${format}_${isUnpacked ? 'unpacked_' : ''}${tokens}x${groups * GROUP_ROWS}`;
+  return `matmul_${isUnpacked ? 'unpacked_' : ''}${format}_${tokens}x${groups * GROUP_ROWS}`;
 }
 
 /** Emits
  *
  *   (weights, x, out, outStride, numRecords, numTiles, bias, residual, before, beforeStride) -> ()
+ *   (weights, x, out, outStride, numRecords, numTiles, bias, residual, numTokenTiles) -> ()             of unpacked weights
  *
  * weights: the first group; groups lie one after another. x: one packed tile of activations. out: the first token's
  * first output; the next token's is `outStride` bytes on. numRecords: K / blockK. numTiles: how many tiles of `groups`
  * groups, one after another along the weight's rows. Both counts must be at least 1. bias: the first row's; residual: what
  * is added to the first token's first output, the rest as outputs lie; 0 for none. before: the first token's first sum over
  * the records before these, as a call for those stored it; the next token's is `beforeStride` bytes on; 0 where there are
- * none. An output's chain of additions is the same in one call and in many. */
+ * none. An output's chain of additions is the same in one call and in many. numTokenTiles: how many tiles of tokens, whose
+ * activations and outputs follow one another, meet the same weights. */
 export function matmulTile(format: TileFormat, shape: TileShape, features: Features): FunctionBuilder {
   const { tokens, groups, isUnpacked = false } = shape;
   const numHalves = 2 * groups;
   const fn = new FunctionBuilder(tileName(format.name, shape));
-  const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual, before, beforeStride } = fn.params(
+  const { weights, xStart, out, outStride, numRecords, numTiles, bias, residual } = fn.params(
     'weights',
     'xStart',
     'out',
@@ -112,9 +114,9 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     'numTiles',
     'bias',
     'residual',
-    'before',
-    'beforeStride',
   );
+  const numTokenTiles = isUnpacked ? fn.param('i32') : undefined;
+  const soFar = isUnpacked ? undefined : fn.params('before', 'beforeStride');
   const xs = fn.locals('i32', tokens);
   const secondGroup = fn.local('i32');
   const row = fn.local('i32');
@@ -140,45 +142,64 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     sums,
   });
   const groupBytes = i32.mul(numRecords, i32.const(recordBytes));
-  fn.emit(
-    ...(isAlternating ? [step.set(i32.sub(i32.const(format.pairStep!), groupBytes))] : []),
+  const code = countDown(
+    numTiles,
+    ...xs.map((x, m) => x.set(i32.add(xStart, i32.const(m * format.activationBytes)))),
+    records.set(numRecords),
+    ...(hasSecond ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
+    ...sums.flat().map((sum) => sum.set(zero)),
+    ...(soFar === undefined ? [] : [goOn(fn, sums, row, { ...soFar, groups, factor: 1 / format.postscale })]),
     countDown(
-      numTiles,
-      ...xs.map((x, m) => x.set(i32.add(xStart, i32.const(m * format.activationBytes)))),
-      records.set(numRecords),
-      ...(hasSecond ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
-      ...sums.flat().map((sum) => sum.set(zero)),
-      when(
-        before,
-        row.set(before),
-        ...sums.flatMap((halves) => [...loadRow(fn, halves, row, 1 / format.postscale), advance(row, beforeStride)]),
-        advance(before, groups * GROUP_OUT_BYTES),
-      ),
-      countDown(
-        records,
-        ...record,
-        advance(weights, recordBytes),
-        ...(hasSecond ? [advance(secondGroup, recordBytes)] : []),
-        ...xs.map((x) => advance(x, tokens * format.activationBytes)),
-      ),
-      ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
-      when(bias, ...sums.flatMap((halves) => addRow(halves, bias)), advance(bias, groups * GROUP_OUT_BYTES)),
-      when(
-        residual,
-        row.set(residual),
-        ...sums.flatMap((halves) => [...addRow(halves, row), advance(row, outStride)]),
-        advance(residual, groups * GROUP_OUT_BYTES),
-      ),
-      row.set(out),
-      ...sums.flatMap((halves) => [...storeRow(row, halves), advance(row, outStride)]),
-      // The pointer to the first group has come to the second: the next tile starts after that.
-      ...(hasSecond ? [weights.set(secondGroup)] : []),
-      // Back to the pair's odd group, and from there to the next pair.
-      ...(isAlternating ? [advance(weights, step), step.set(i32.sub(i32.sub(i32.const(0), groupBytes), step))] : []),
-      advance(out, groups * GROUP_OUT_BYTES),
+      records,
+      ...record,
+      advance(weights, recordBytes),
+      ...(hasSecond ? [advance(secondGroup, recordBytes)] : []),
+      ...xs.map((x) => advance(x, tokens * format.activationBytes)),
     ),
+    ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
+    when(bias, ...sums.flatMap((halves) => addRow(halves, bias)), advance(bias, groups * GROUP_OUT_BYTES)),
+    when(
+      residual,
+      row.set(residual),
+      ...sums.flatMap((halves) => [...addRow(halves, row), advance(row, outStride)]),
+      advance(residual, groups * GROUP_OUT_BYTES),
+    ),
+    row.set(out),
+    ...sums.flatMap((halves) => [...storeRow(row, halves), advance(row, outStride)]),
+    // The pointer to the first group has come to the second: the next tile starts after that.
+    ...(hasSecond ? [weights.set(secondGroup)] : []),
+    // Back to the pair's odd group, and from there to the next pair.
+    ...(isAlternating ? [advance(weights, step), step.set(i32.sub(i32.sub(i32.const(0), groupBytes), step))] : []),
+    advance(out, groups * GROUP_OUT_BYTES),
   );
+  if (isAlternating) fn.emit(step.set(i32.sub(i32.const(format.pairStep!), groupBytes)));
+  if (numTokenTiles === undefined) fn.emit(code);
+  else {
+    const pointers = { again: [weights, numTiles, bias], onward: [out, residual] };
+    const tileBytes = i32.mul(outStride, i32.const(tokens));
+    fn.emit(...repeat(fn, numTokenTiles, { ...pointers, step: tileBytes }, [code, xStart.set(xs[0]!)]));
+  }
   return fn;
+}
+
+/** Runs code `count` times. What it changes begins each time as the first, or `step` bytes further on unless it is 0. */
+function repeat(
+  fn: FunctionBuilder,
+  count: Local<'i32'>,
+  { again, onward, step }: { again: readonly Local<'i32'>[]; onward: readonly Local<'i32'>[]; step: I32 },
+  code: readonly Statement[],
+): Statement[] {
+  const starts = fn.locals('i32', again.length + onward.length);
+  const locals = [...again, ...onward];
+  return [
+    ...starts.map((start, i) => start.set(locals[i]!)),
+    countDown(
+      count,
+      ...starts.map((start, i) => locals[i]!.set(start)),
+      ...code,
+      ...starts.slice(again.length).map((start) => when(start, advance(start, step))),
+    ),
+  ];
 }
 
 /** Emits (weights, out, numRecords) -> (): unpacks records of groups that lie one after another. */
@@ -225,6 +246,21 @@ function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
 
 function scale(fn: FunctionBuilder, sum: Local<'v128'>, postscale: number): Statement {
   return sum.set(postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
+}
+
+/** Loads the sums so far, where there are any. */
+function goOn(
+  fn: FunctionBuilder,
+  sums: readonly (readonly Local<'v128'>[])[],
+  row: Local<'i32'>,
+  { before, beforeStride, groups, factor }: { before: Local<'i32'>; beforeStride: I32; groups: number; factor: number },
+): Statement {
+  return when(
+    before,
+    row.set(before),
+    ...sums.flatMap((halves) => [...loadRow(fn, halves, row, factor), advance(row, beforeStride)]),
+    advance(before, groups * GROUP_OUT_BYTES),
+  );
 }
 
 /** Whole powers of two bring back exactly what was stored. */

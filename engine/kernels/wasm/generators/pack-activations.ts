@@ -71,13 +71,15 @@ function blockQuantizer(fn: FunctionBuilder, maxLevel: number, more: readonly st
   return { x, levels: param('levels'), scale: param('scale'), param, code: { body, inverse }, frame };
 }
 
+/** Lanes 2, 3, 0, 1 and 1, 0, 3, 2, as bytes. */
 const SWAP_HALVES = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+const SWAP_NEIGHBOURS = [4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11];
 
 /** The largest |x| of `numVectors` vectors to `max`; NaN when there is one among them. Patterns of magnitudes are ordered
- * as whole numbers, NaN above infinity, and those have a maximum of one instruction where floats need many. */
+ * as whole numbers, NaN above infinity, and those have a maximum of one instruction where floats need many and a branch,
+ * which would be mispredicted half of the time. */
 export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number, max: Local<'f32'>): Statement[] {
   const most = fn.locals('v128', 4);
-  const swapped = fn.local('v128');
   const magnitude = (i: number): V128 => v128.and(v128.load(x, i * 16), fn.constant(i32x4.splat(0x7fffffff)));
   const code: Statement[] = [];
   for (let i = 0; i < numVectors; i++) {
@@ -88,8 +90,9 @@ export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number
   return [
     ...code,
     a.set(i32x4.maxS(i32x4.maxS(a, b), i32x4.maxS(c, d))),
-    swapped.set(i32x4.maxS(a, v128.shuffle(a, a, SWAP_HALVES))),
-    max.set(f32.max(f32x4.extractLane(swapped, 0), f32x4.extractLane(swapped, 1))),
+    a.set(i32x4.maxS(a, v128.shuffle(a, a, SWAP_HALVES))),
+    a.set(i32x4.maxS(a, v128.shuffle(a, a, SWAP_NEIGHBOURS))),
+    max.set(f32x4.extractLane(a, 0)),
   ];
 }
 

@@ -13,8 +13,8 @@ import { runEnd, type Slice, sliceStart } from '../packing/slices.ts';
 import type { WasmBuffer } from '../wasm-buffer.ts';
 import { finish, isForKernels } from './matmul-finish.ts';
 import { type MatmulJob, tileAddress, tileTokens } from './matmul-job.ts';
-import { REST_START, SUMS_BYTES } from './panels.ts';
-import { runKernel, type TileSums } from './tile-call.ts';
+import { MAX_UNFINISHED, REST_START, SUMS_BYTES } from './panels.ts';
+import { runKernel, runUnpacked, type TileSums } from './tile-call.ts';
 
 /** Groups of 8 weight rows. */
 export interface GroupRange {
@@ -82,14 +82,16 @@ export function multiplyGroups(machine: Machine, chunk: MatmulJob, groups: Packe
     for (const slice of layout.slices) {
       for (let start = 0; start < numTokens; start += TILE_TOKENS) {
         multiplySlice(chunk, panel, slice, start, 0);
-        if (slice.first + slice.count === chunk.numRecords) finishTile(machine, chunk, panel, start);
+        if (slice.first + slice.count === chunk.numRecords) finishTiles(machine, chunk, panel, { start, numTiles: 1 });
       }
     }
     return;
   }
-  for (let start = 0; start < numTokens; start += TILE_TOKENS) {
-    multiplyTile(chunk, panel, start);
-    finishTile(machine, chunk, panel, start);
+  for (let start = 0; start < numTokens; ) {
+    const numTiles = tilesAtOnce(chunk, panel, start);
+    multiplyTiles(chunk, panel, start, numTiles);
+    finishTiles(machine, chunk, panel, { start, numTiles });
+    start += numTiles * TILE_TOKENS;
   }
 }
 
@@ -113,22 +115,37 @@ function panelOf(chunk: MatmulJob, groups: PackedGroups, scratch: number): Panel
   return { address, isAlone, unpacked, group, numGroups, scratch, firstRow, numRows, goesStraight, takesTurns };
 }
 
-function finishTile(machine: Machine, chunk: MatmulJob, panel: Panel, start: number): void {
+/** Tiles of tokens that a kernel takes in one call, the one that starts at token `start` first: with unpacked weights, all
+ * full ones whose products there is room for. */
+function tilesAtOnce(chunk: MatmulJob, { unpacked, numGroups, goesStraight }: Panel, start: number): number {
+  const numFull = Math.floor((chunk.numTokens - start) / TILE_TOKENS);
+  if (unpacked === 0 || numFull === 0 || numGroups % chunk.unpacked.groups !== 0) return 1;
+  return goesStraight ? numFull : Math.min(numFull, Math.floor(MAX_UNFINISHED / numGroups));
+}
+
+/** Tiles of tokens from token `start` on. */
+interface TileRun {
+  readonly start: number;
+  readonly numTiles: number;
+}
+
+function finishTiles(machine: Machine, chunk: MatmulJob, panel: Panel, { start, numTiles }: TileRun): void {
   const { scratch, firstRow, numRows, numGroups, goesStraight } = panel;
   if (goesStraight) return;
-  const outputs = { firstToken: chunk.firstToken + start, numTokens: tileTokens(chunk, start), firstRow, numRows };
+  const numTokens = Math.min(numTiles * TILE_TOKENS, chunk.numTokens - start);
+  const outputs = { firstToken: chunk.firstToken + start, numTokens, firstRow, numRows };
   finish(machine, chunk, outputs, { address: scratch, stride: numGroups * SUMS_BYTES });
 }
 
-/** The tile that starts at token `start` with all slices. */
-function multiplyTile(chunk: MatmulJob, panel: Panel, start: number): void {
+/** Tiles with all slices: of the last groups, when the kernel does not take them as well, only a single tile. */
+function multiplyTiles(chunk: MatmulJob, panel: Panel, start: number, numTiles: number): void {
   const { unpacked, numGroups } = panel;
   const { kernel, groups } = chunk.unpacked;
   let done = 0;
   if (unpacked > 0 && tileTokens(chunk, start) === TILE_TOKENS) {
     done = numGroups - (numGroups % groups);
     const sums = sumsOf(chunk, panel, { first: 0, count: chunk.numRecords }, start);
-    if (done > 0) runKernel(kernel!, sums, { weight: unpacked, group: 0, numTiles: done / groups });
+    if (done > 0) runUnpacked(kernel!, sums, { weight: unpacked, numTiles: done / groups }, numTiles);
   }
   if (done === numGroups) return;
   for (const slice of chunk.layout.slices) multiplySlice(chunk, panel, slice, start, done);

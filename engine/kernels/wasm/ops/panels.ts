@@ -1,7 +1,7 @@
 /** How many groups of weight rows tile after tile of tokens meets before the next ones have their turn: as many as the
  * caches, and the thread's scratch memory, hold.
  *
- *   scratch   | a tile's unfinished products | an unpacked panel, or the sums so far of all tokens with a packed one | */
+ *   scratch   | tiles' unfinished products | an unpacked panel, or the sums so far of all tokens with a packed one | */
 import { GROUP_ROWS } from '../generators/matmul-tile.ts';
 import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
 import { TILE_TOKENS } from '../packing/activation-layout.ts';
@@ -10,8 +10,8 @@ import { type Layout, runEnd } from '../packing/slices.ts';
 
 /** Bytes of weights that a panel takes: what tile after tile of tokens finds in the L2 cache again. */
 const PANEL_BYTES = 256 * 1024;
-/** The most groups whose products are in the scratch memory at once: 16 KiB for each token of a tile. */
-const MAX_UNFINISHED = 512;
+/** The most groups whose products with a tile are in the scratch memory at once: 16 KiB for each token. */
+export const MAX_UNFINISHED = 512;
 /** Bytes of one token's sums for a group. */
 export const SUMS_BYTES = GROUP_ROWS * 4;
 

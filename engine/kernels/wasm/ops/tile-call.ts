@@ -30,3 +30,14 @@ export function runKernel(kernel: Kernel, sums: TileSums, { weight, group, numTi
   const beforeHere = before === 0 ? 0 : before + right;
   kernel(weight, x, out + right, outStride, numRecords, numTiles, biasHere, residualHere, beforeHere, beforeStride);
 }
+
+/** Unpacked groups, whole rows, from the panel's first group on.
+ * @param numTokenTiles  full tiles of tokens */
+export function runUnpacked(
+  kernel: Kernel,
+  { x, out, outStride, numRecords, bias, residual }: TileSums,
+  { weight, numTiles }: Omit<TilePart, 'group'>,
+  numTokenTiles: number,
+): void {
+  kernel(weight, x, out, outStride, numRecords, numTiles, bias, residual, numTokenTiles);
+}
