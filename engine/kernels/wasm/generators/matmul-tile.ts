@@ -81,6 +81,9 @@ export interface TileFormat {
   readonly unpacking?: Unpacking;
   /** What finished sums are multiplied by; 1 for nothing. */
   readonly postscale: number;
+  /** Where in a token's part of the activations' record lies what its finished sums are multiplied by, besides: a whole power
+   * of two, the same in all records. */
+  readonly unitOffset?: number;
   /** Prepares what all records share, then returns the code that adds one record to `sums`. */
   emitRecord(tile: TileContext): readonly Statement[];
 }
@@ -138,9 +141,10 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     xOf: (token) => xs[token]!,
     weightOf,
     vectors: isUnpacked ? new UnpackedVectors(weightOf) : PACKED,
-    shared: () => sharedVector(fn.locals('v128', features.isPaired === false ? 1 : 2)),
+    shared: () => sharedIn(fn, features),
     sums,
   });
+  const { scale, unscale } = scaling(fn, format, xStart, sharedIn(fn, features));
   const groupBytes = i32.mul(numRecords, i32.const(recordBytes));
   const code = countDown(
     numTiles,
@@ -148,7 +152,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
     records.set(numRecords),
     ...(hasSecond ? [secondGroup.set(i32.add(weights, groupBytes))] : []),
     ...sums.flat().map((sum) => sum.set(zero)),
-    ...(soFar === undefined ? [] : [goOn(fn, sums, row, { ...soFar, groups, factor: 1 / format.postscale })]),
+    ...(soFar === undefined ? [] : [goOn(sums, row, { ...soFar, groups }, unscale)]),
     countDown(
       records,
       ...record,
@@ -156,7 +160,7 @@ export function matmulTile(format: TileFormat, shape: TileShape, features: Featu
       ...(hasSecond ? [advance(secondGroup, recordBytes)] : []),
       ...xs.map((x) => advance(x, tokens * format.activationBytes)),
     ),
-    ...sums.flat().map((sum) => scale(fn, sum, format.postscale)),
+    ...sums.flatMap((halves, m) => scale(halves, m)),
     when(bias, ...sums.flatMap((halves) => addRow(halves, bias)), advance(bias, groups * GROUP_OUT_BYTES)),
     when(
       residual,
@@ -237,6 +241,10 @@ function unpacking(format: TileFormat, features: Features, fn: FunctionBuilder, 
   return { code, byteLength: vectors.byteLength };
 }
 
+function sharedIn(fn: FunctionBuilder, { isPaired = true }: Features): SharedVector {
+  return sharedVector(fn.locals('v128', isPaired ? 2 : 1));
+}
+
 function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
   return {
     set: (value) => locals.map((local) => local.set(value)),
@@ -244,29 +252,42 @@ function sharedVector(locals: readonly Local<'v128'>[]): SharedVector {
   };
 }
 
-function scale(fn: FunctionBuilder, sum: Local<'v128'>, postscale: number): Statement {
-  return sum.set(postscale === 1 ? sum : f32x4.mul(sum, fn.constant(f32x4.constant(postscale))));
+/** Code that multiplies a token's sums by what is left when all records are added, or divides them. */
+type Scale = (halves: readonly Local<'v128'>[], token: number) => readonly Statement[];
+
+/** Whole powers of two: `unscale` brings back exactly what `scale` was given. */
+function scaling(
+  fn: FunctionBuilder,
+  { postscale, unitOffset, activationBytes }: TileFormat,
+  x: I32,
+  unit: SharedVector,
+): { readonly scale: Scale; readonly unscale: Scale } {
+  const byPost = (halves: readonly Local<'v128'>[], factor: number): Statement[] =>
+    factor === 1 ? [] : halves.map((sum) => sum.set(f32x4.mul(sum, fn.constant(f32x4.constant(factor)))));
+  const byUnit = (halves: readonly Local<'v128'>[], token: number, op: typeof f32x4.mul): Statement[] => {
+    if (unitOffset === undefined) return [];
+    const load = unit.set(v128.load32Splat(x, token * activationBytes + unitOffset));
+    return [...load, ...halves.map((sum, half) => sum.set(op(sum, unit.of(half))))];
+  };
+  return {
+    scale: (halves, token) => [...byUnit(halves, token, f32x4.mul), ...byPost(halves, postscale)],
+    unscale: (halves, token) => [...byPost(halves, 1 / postscale), ...byUnit(halves, token, f32x4.div)],
+  };
 }
 
 /** Loads the sums so far, where there are any. */
 function goOn(
-  fn: FunctionBuilder,
   sums: readonly (readonly Local<'v128'>[])[],
   row: Local<'i32'>,
-  { before, beforeStride, groups, factor }: { before: Local<'i32'>; beforeStride: I32; groups: number; factor: number },
+  { before, beforeStride, groups }: { before: Local<'i32'>; beforeStride: I32; groups: number },
+  unscale: Scale,
 ): Statement {
-  return when(
-    before,
-    row.set(before),
-    ...sums.flatMap((halves) => [...loadRow(fn, halves, row, factor), advance(row, beforeStride)]),
-    advance(before, groups * GROUP_OUT_BYTES),
-  );
-}
-
-/** Whole powers of two bring back exactly what was stored. */
-function loadRow(fn: FunctionBuilder, halves: readonly Local<'v128'>[], row: I32, factor: number): Statement[] {
-  const loads = halves.map((sum, half) => sum.set(v128.load(row, half * 16)));
-  return [...loads, ...halves.map((sum) => scale(fn, sum, factor))];
+  const load = (halves: readonly Local<'v128'>[], token: number): Statement[] => [
+    ...halves.map((sum, half) => sum.set(v128.load(row, half * 16))),
+    ...unscale(halves, token),
+    advance(row, beforeStride),
+  ];
+  return when(before, row.set(before), ...sums.flatMap(load), advance(before, groups * GROUP_OUT_BYTES));
 }
 
 function addRow(halves: readonly Local<'v128'>[], row: I32): Statement[] {

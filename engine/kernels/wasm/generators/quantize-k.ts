@@ -7,9 +7,8 @@
 import type { Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
-import { f32 } from '../emitter/scalar.ts';
-import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { largestMagnitude, scaleOf, toLevels } from './pack-activations.ts';
+import { i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { largestMagnitude, scaleBy, toLevels } from './pack-activations.ts';
 
 const BLOCK_K = 256;
 const MAX_LEVEL = 127;
@@ -25,15 +24,14 @@ export function quantizeToK(subBlockK: 16 | 32): FunctionBuilder {
     'numBlocks',
     'sums',
   );
-  const max = fn.local('f32');
+  const max = fn.local('v128');
   const inverse = fn.local('v128');
   const sixteens = fn.locals('v128', BLOCK_K / 16);
   fn.emit(
     countDown(
       numBlocks,
       ...largestMagnitude(fn, x, BLOCK_K / 4, max),
-      f32.store(scale, scaleOf(max, MAX_LEVEL)),
-      inverse.set(f32x4.splat(f32.div(f32.const(MAX_LEVEL), max))),
+      ...scaleBy(fn, max, MAX_LEVEL, { scale, inverse }),
       ...sixteens.flatMap((sixteen, i) => {
         const eight = (first: number): V128 =>
           i16x8.narrowI32x4S(toLevels(fn, inverse, x, first), toLevels(fn, inverse, x, first + 1));

@@ -146,8 +146,11 @@ export function packChunk(machine: Machine, chunk: MatmulJob, part: Part): void 
     const start = token - (token % TILE_TOKENS);
     const tokens = tileTokens(chunk, start);
     const firstValue = first * format.record.blockK;
+    const row = chunk.values + (chunk.firstToken + token) * rowLength * 4;
     format.packActivations(machine, {
-      x: chunk.values + ((chunk.firstToken + token) * rowLength + firstValue) * 4,
+      row,
+      rowLength,
+      x: row + firstValue * 4,
       numValues: rowLength - firstValue,
       record: tileAddress(chunk, start) + first * tokens * format.activations.bytesPerToken,
       count,

@@ -11,7 +11,10 @@ import type { RecordLayout } from './record-layout.ts';
 
 /** Where a run of one token's activations goes: records `first` to `first + count` - 1 of its tile. */
 export interface ActivationRun {
-  /** Address of the run's first value, f32. */
+  /** Address of the row's first value, f32, and how many it has. */
+  readonly row: number;
+  readonly rowLength: number;
+  /** Address of the run's first value. */
   readonly x: number;
   /** Values from there to the row's end. */
   readonly numValues: number;
