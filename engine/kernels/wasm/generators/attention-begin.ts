@@ -43,8 +43,8 @@ export function clearAttention(): FunctionBuilder {
   return fn;
 }
 
-/** (source, target, headDim, rowBytes, count) -> (): `count` queries that lie side by side, to places `rowBytes` apart, as keys of
- * the dtype ask for: times what SCALING says, or rounded to blocks of 16-bit levels. */
+/** (source, target, headDim, rowBytes, count) -> (): `count` queries that lie side by side, to places `rowBytes` apart, as keys
+ * of the dtype ask for: times what SCALING says, or rounded to blocks of 16-bit levels. */
 export function copyQueries(dtype: StripDType): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_queries_${dtype}`);
   const names = ['source', 'target', 'headDim', 'rowBytes', 'count'] as const;

@@ -1,6 +1,6 @@
-/** Which queries of a head see the same of some neighbouring keys: those that a call of a kernel takes. Those of rows that see all
- * of the keys go together; of other rows (at the diagonal of a prompt, at the edge of a window) only heads of one row see the
- * same. Pure arithmetic over positions; no memory, no kernel. */
+/** Which queries of a head see the same of some neighbouring keys: a call of a kernel takes those. Rows that see all of the keys
+ * go together; of other rows (at the diagonal of a prompt, at the edge of a window) only heads of one row see the same.
+ * Pure arithmetic over positions; no memory, no kernel. */
 import { SECTION_KEYS } from '../generators/attention-scratch.ts';
 import type { AttentionRun } from './attention-queries.ts';
 
@@ -22,7 +22,7 @@ export interface GroupRules {
 
 /** Of the `size` keys from `start` on, which are all of one section. */
 export function groupsOf(
-  { firstQuery, headQueries, firstPosition }: AttentionRun,
+  { firstQuery, headQueries, firstPosition }: Pick<AttentionRun, 'firstQuery' | 'headQueries' | 'firstPosition'>,
   start: number,
   size: number,
   { numSharing, window, maxGroup }: GroupRules,

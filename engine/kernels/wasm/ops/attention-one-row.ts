@@ -1,5 +1,5 @@
-/** Queries of one row meet a section, read from its pages as they are: all of them see the same keys, so a single kernel walks the
- * section (generators/attention-section.ts). A call from JavaScript costs as much as a few keys. */
+/** Queries of one row meet a section, read from its pages as they are: all of them see the same keys, so a single kernel walks
+ * the section (generators/attention-section.ts). A call from JavaScript costs as much as a few keys. */
 import type { PagedAttentionArgs } from '../../ops.ts';
 import type { AttentionScratch } from '../generators/attention-scratch.ts';
 import type { Kernel } from '../kernel-module.ts';

@@ -1,5 +1,5 @@
-/** What a thread does of an attention op. Pure arithmetic over positions; no memory, no kernel. Which queries meet in a run, and on
- * which thread, changes no bit of any. */
+/** What a thread does of an attention op. Which queries meet in a run, and on which thread, changes no bit of any.
+ * Pure arithmetic over positions; no memory, no kernel. */
 import type { Part } from '../../part.ts';
 import type { AttentionBatch, AttentionRun } from './attention-queries.ts';
 import { dividedSequences, type Join, joinsOfPart, sectionRuns } from './attention-sections.ts';

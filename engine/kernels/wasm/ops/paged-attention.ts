@@ -1,5 +1,5 @@
-/** pagedAttention over pages of any KV dtype: a part is runs of queries of about equal cost, then sections of long pasts as long as
- * there are any, then a share of the queries that met those (attention-plan.ts). */
+/** pagedAttention over pages of any KV dtype: a part is runs of queries, of about equal cost, then sections of long pasts as long
+ * as there are any, then a share of the queries that met those (attention-plan.ts). */
 import { checkPages, type PagedBatch } from '../../check-indices.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
 import { attentionScratch } from '../generators/attention-scratch.ts';
