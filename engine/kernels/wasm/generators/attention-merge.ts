@@ -28,7 +28,7 @@ type I = Local<'i32'>;
 type V = Local<'v128'>;
 
 /** (from, into, headDim, count, numSections, sectionBytes) -> (): for `count` records one after another, of one section or of
- * several whose records lie `sectionBytes` apart. Those of `from` have met nothing afterwards. */
+ * several whose records lie `sectionBytes` apart. */
 export function mergeAttention(features: Features): FunctionBuilder {
   const fn = new FunctionBuilder('attention_merge');
   const p = fn.params('from', 'into', 'headDim', 'count', 'numSections', 'sectionBytes');
@@ -37,7 +37,6 @@ export function mergeAttention(features: Features): FunctionBuilder {
   const [source, target, strips] = fn.locals('i32', 3) as [I, I, I];
   const [a, b, max] = fn.locals('v128', 3) as [V, V, V];
   const row = fn.locals('v128', 4);
-  const zero = fn.constant(f32x4.constant(0));
   /** For each 16 features. */
   const eachStrip = (...body: readonly Statement[]): Statement[] => [
     source.set(i32.load(from, RECORD_ACCUMULATOR)),
@@ -45,7 +44,6 @@ export function mergeAttention(features: Features): FunctionBuilder {
     strips.set(stripsOf(headDim)),
     countDown(strips, ...body, advance(source, 4 * STRIP), advance(target, 4 * STRIP)),
   ];
-  const clear = storeVectors(source, [zero, zero, zero, zero]);
   const sumOf = (record: I) => f32.load(record, RECORD_SUM);
   const lane = (x: V) => f32x4.extractLane(x, 0);
   const isEmpty = (record: I) => i32.eq(f32.ne(sumOf(record), f32.const(0)), i32.const(0));
@@ -63,13 +61,12 @@ export function mergeAttention(features: Features): FunctionBuilder {
         x.set(f32x4.add(f32x4.mul(v128.load(target, 16 * i), a), f32x4.mul(v128.load(source, 16 * i), b))),
       ),
       ...storeVectors(target, row),
-      ...clear,
     ),
   ];
   const replace: Statement[] = [
     f32.store(into, f32.load(from, RECORD_MAX), RECORD_MAX),
     f32.store(into, sumOf(from), RECORD_SUM),
-    ...eachStrip(...row.map((x, i) => x.set(v128.load(source, 16 * i))), ...storeVectors(target, row), ...clear),
+    ...eachStrip(...row.map((x, i) => x.set(v128.load(source, 16 * i))), ...storeVectors(target, row)),
   ];
   const isNew = fn.local('i32');
   const mergeRecord: Statement[] = [
@@ -78,8 +75,6 @@ export function mergeAttention(features: Features): FunctionBuilder {
       isNew.set(isEmpty(into)),
       when(isNew, ...replace),
       when(i32.eq(isNew, i32.const(0)), ...join),
-      f32.store(from, f32.const(LOWEST), RECORD_MAX),
-      f32.store(from, f32.const(0), RECORD_SUM),
     ),
     advance(from, RECORD_BYTES),
     advance(into, RECORD_BYTES),

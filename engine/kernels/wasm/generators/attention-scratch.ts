@@ -30,7 +30,7 @@ export const STRIPS_PER_STEP = STEP_KEYS / STRIP;
 const STRIPS_PER_SECTION = SECTION_KEYS / STRIP;
 /** Queries that one call of a kernel takes at most. */
 export const MAX_GROUP = 6;
-/** Likewise where a unit has few queries: kernels then read pages of any dtype as they are, which takes registers. */
+/** Likewise where a head has few queries: kernels then read pages of any dtype as they are, which takes registers. */
 export const SMALL_GROUP = 4;
 /** Few queries: widening each number again for every small group costs less than a way through scratch memory. */
 export const FEW_QUERIES = 2 * SMALL_GROUP;

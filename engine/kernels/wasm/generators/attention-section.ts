@@ -6,7 +6,7 @@
  *   softmax, of all queries
  *   weighted values, likewise
  *
- * All keys before all values: each is one long run of memory. ops/attention-walk.ts does the same for queries that see
+ * All keys before all values: each is one long run of memory. ops/attention-many-rows.ts does the same for queries that see
  * different keys. */
 import type { Expression, I32, Local, Statement, ValueType } from '../emitter/code.ts';
 import { advance, branchIf, loop, when } from '../emitter/control.ts';

@@ -85,16 +85,16 @@ export class ManyRows {
   }
 
   #meetHeads(run: AttentionRun, place: Place): void {
-    const unit = { sequence: run.sequence, kvHead: run.firstKvHead };
+    const head = { sequence: run.sequence, kvHead: run.firstKvHead };
     const inScratch = place.source === 'scratch';
     const section = run.firstKey - (run.firstKey % SECTION_KEYS);
     eachStep(run, (from, to) => {
-      if (inScratch) this.#strips.bringKeys(unit, from, to);
+      if (inScratch) this.#strips.bringKeys(head, from, to);
       for (const group of this.#groups(run, stepOf(from), STEP_KEYS)) this.#score(run, place, group);
     });
     for (const group of this.#groups(run, section, SECTION_KEYS)) this.#weigh(run, place, group);
     eachStep(run, (from, to) => {
-      if (inScratch) this.#strips.bringValues(unit, from, to);
+      if (inScratch) this.#strips.bringValues(head, from, to);
       for (const group of this.#groups(run, stepOf(from), STEP_KEYS)) this.#addValues(run, place, group);
     });
   }

@@ -18,6 +18,12 @@ export interface AttentionBatch extends AttentionShape {
   readonly seqLens: Int32Array;
 }
 
+/** A KV head of a sequence: its part of the sequence's pages. */
+export interface HeadOfSequence {
+  readonly sequence: number;
+  readonly kvHead: number;
+}
+
 /** Queries of a sequence: the same ones of `numHeads` neighbouring KV heads, one head's after the other's. */
 export interface SequenceQueries {
   readonly sequence: number;

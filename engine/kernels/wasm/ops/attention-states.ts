@@ -81,9 +81,11 @@ export class AttentionStates {
     }
   }
 
-  /** Joins what a run's queries have met of a section to what they had met before. */
+  /** Joins what a run's queries have met of a section to what they had met before: of the next they have met nothing. */
   endSection({ numHeads, headQueries }: AttentionRun): void {
-    this.#merge(this.#section.records, this.#totals.records, this.#headDim, numHeads * headQueries, 1, 0);
+    const count = numHeads * headQueries;
+    this.#merge(this.#section.records, this.#totals.records, this.#headDim, count, 1, 0);
+    this.#clear(this.#section, count);
   }
 
   /** Results of queries, from all sections or from the only one. */

@@ -15,12 +15,6 @@ import {
   spansOf,
 } from './attention-queries.ts';
 
-/** A KV head of a sequence: whose pages are read. */
-export interface AttentionUnit {
-  readonly sequence: number;
-  readonly kvHead: number;
-}
-
 /** What staging a key costs, in queries that it meets. */
 const STAGING_COST = 3;
 

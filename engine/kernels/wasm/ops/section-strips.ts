@@ -19,7 +19,7 @@ import type { LinearMemory } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { mayHoldSpecials } from '../specials-note.ts';
 import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
-import type { AttentionUnit } from './attention-units.ts';
+import type { HeadOfSequence } from './attention-queries.ts';
 import { type KvPages, kvPages } from './kv-pages.ts';
 
 export class SectionStrips {
@@ -68,9 +68,9 @@ export class SectionStrips {
     return this.#caches.some((cache) => mayHoldSpecials(this.#memory, cache));
   }
 
-  /** For kernels that find strips by themselves: the first byte of the unit's head in page 0, of keys and of values, and
+  /** For kernels that find strips by themselves: the first byte of the head's part of page 0, of keys and of values, and
    * the list of the sequence's pages. */
-  placesOf({ sequence, kvHead }: AttentionUnit): {
+  placesOf({ sequence, kvHead }: HeadOfSequence): {
     readonly keys: number;
     readonly values: number;
     readonly table: number;
@@ -80,35 +80,35 @@ export class SectionStrips {
     return { keys: this.#keys + offset, values: this.#values + offset, table };
   }
 
-  /** Points at the strips that hold keys `from` to `to` - 1 and their values, in the unit's pages. Absolute positions,
+  /** Points at the strips that hold keys `from` to `to` - 1 and their values, in the head's pages. Absolute positions,
    * within one section. */
-  point(unit: AttentionUnit, from: number, to: number): void {
+  point(head: HeadOfSequence, from: number, to: number): void {
     const { ints } = this.#memory;
     for (let key = from; key < to; key = nextStrip(key)) {
       const entry = this.#entryOf(key);
-      const strip = this.#stripOf(unit, key);
+      const strip = this.#stripOf(head, key);
       ints[entry] = this.#keys + strip;
       ints[entry + STRIP_VALUES / 4] = this.#values + strip;
     }
   }
 
   /** Brings keys `from` to `to` - 1, of one step, to scratch memory, and points at them. */
-  bringKeys(unit: AttentionUnit, from: number, to: number): void {
+  bringKeys(head: HeadOfSequence, from: number, to: number): void {
     const stripBytes = this.pages.headDim * STRIP_ROW_BYTES;
     for (let key = from; key < to; key = nextStrip(key)) {
       const own = this.#scratch.keys + stripOfStep(key) * stripBytes;
       this.#memory.ints[this.#entryOf(key)] = own;
-      this.#bringStrip({ cache: this.#keys, bring: this.#bringKey }, own, { unit, key, to });
+      this.#bringStrip({ cache: this.#keys, bring: this.#bringKey }, own, { head, key, to });
     }
   }
 
   /** Likewise the values. */
-  bringValues(unit: AttentionUnit, from: number, to: number): void {
+  bringValues(head: HeadOfSequence, from: number, to: number): void {
     const stripBytes = STRIP * this.#scratch.rowBytes;
     for (let key = from; key < to; key = nextStrip(key)) {
       const own = this.#scratch.values + stripOfStep(key) * stripBytes;
       this.#memory.ints[this.#entryOf(key) + STRIP_VALUES / 4] = own;
-      this.#bringStrip({ cache: this.#values, bring: this.#bringValue }, own, { unit, key, to });
+      this.#bringStrip({ cache: this.#values, bring: this.#bringValue }, own, { head, key, to });
     }
   }
 
@@ -116,15 +116,15 @@ export class SectionStrips {
   #bringStrip(
     { cache, bring }: { readonly cache: number; readonly bring: BringRow },
     own: number,
-    { unit, key, to }: { readonly unit: AttentionUnit; readonly key: number; readonly to: number },
+    { head, key, to }: { readonly head: HeadOfSequence; readonly key: number; readonly to: number },
   ): void {
     const { headDim, inStrips, blockSize, rowBytes } = this.pages;
     if (inStrips) {
-      this.#widenStrip(cache + this.#stripOf(unit, key), own, headDim);
+      this.#widenStrip(cache + this.#stripOf(head, key), own, headDim);
       return;
     }
     for (let each = key; each < Math.min(to, nextStrip(key)); each++) {
-      bring(cache + this.#pageOf(unit, each) + (each % blockSize) * rowBytes, own, each % STRIP);
+      bring(cache + this.#pageOf(head, each) + (each % blockSize) * rowBytes, own, each % STRIP);
     }
   }
 
@@ -133,13 +133,13 @@ export class SectionStrips {
   }
 
   /** Bytes from the cache's start to the head's strip that holds a key. */
-  #stripOf(unit: AttentionUnit, key: number): number {
+  #stripOf(head: HeadOfSequence, key: number): number {
     const { blockSize, stripBytes } = this.pages;
-    return this.#pageOf(unit, key) + Math.floor((key % blockSize) / STRIP) * stripBytes;
+    return this.#pageOf(head, key) + Math.floor((key % blockSize) / STRIP) * stripBytes;
   }
 
   /** To the head's part of the page that holds it. */
-  #pageOf({ sequence, kvHead }: AttentionUnit, key: number): number {
+  #pageOf({ sequence, kvHead }: HeadOfSequence, key: number): number {
     const { blockSize, blockBytes, headBytes } = this.pages;
     const page = sequence * this.#maxBlocks + Math.floor(key / blockSize);
     return this.#memory.ints[this.#tables + page]! * blockBytes + kvHead * headBytes;
