@@ -36,6 +36,7 @@ const SAMPLES: readonly (readonly [prefix: string, args: readonly number[]])[] =
   ['rope', [OUT, B, 17, 8, 4]],
   ['row_max', [A, 61]],
   ['find_above', [A, 61, 1.9]],
+  ['touch_pages', [A, B]],
   ['highest', [A, 61]],
   ['sum_wide_exp', [A, 61, 2, 0.7]],
   ['sum_exp', [A, 61, 2]],

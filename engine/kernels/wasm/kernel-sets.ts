@@ -32,6 +32,7 @@ import {
   storeValueF32,
   storeValueQ8,
 } from './generators/store-kv.ts';
+import { touchPages } from './generators/touch-pages.ts';
 import { widenRows, widenStripF16 } from './generators/widen-kv.ts';
 import type { KernelSet } from './kernel-module.ts';
 import { PACKED_FORMATS } from './packing/format-registry.ts';
@@ -92,6 +93,7 @@ function commonKernels(features: Features): readonly FunctionBuilder[] {
     rope(),
     rowMax(),
     findAbove(),
+    touchPages(),
     highest(),
     sumOfWideExponentials(features),
     sumOfExponentials(features),

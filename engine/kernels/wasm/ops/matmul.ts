@@ -85,12 +85,31 @@ function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp 
 function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Share): void {
   const scratch = threadScratch(share.part.index);
   divideGroups(machine, chunk[0]!.layout.numGroups, share, ({ first, end }) => {
+    let endTouched = first;
     for (let group = first; group < end; ) {
+      if (group >= endTouched) endTouched = touchWeights(machine, chunk, { first: group, end });
       const panel = { first: group, end: panelEnd(chunk, group, end) };
       for (const job of chunk) multiplyPanel(machine, job, panel, scratch);
       group = panel.end;
     }
   });
+}
+
+/** Bytes of weights whose pages are touched at a time: many, to be waited for together, but not more than what a processor
+ * remembers. */
+const TOUCHED_BYTES = 2 ** 21;
+
+/** Touches the pages of the next groups of all weights (generators/touch-pages.ts).
+ * @returns the end of what was touched */
+function touchWeights({ kernels }: Machine, chunk: readonly MatmulJob[], { first, end }: GroupRange): number {
+  const groupBytes = chunk.reduce((sum, { layout }) => sum + layout.groupBytes, 0);
+  const endTouched = Math.min(end, first + Math.ceil(TOUCHED_BYTES / groupBytes));
+  for (const { weight, layout } of chunk) {
+    const { address, packing } = weight.buffer as WasmBuffer;
+    if (packing === undefined) continue;
+    kernels.touch_pages!(address + first * layout.groupBytes, address + endTouched * layout.groupBytes);
+  }
+  return endTouched;
 }
 
 function multiplyPanel(machine: Machine, job: MatmulJob, panel: GroupRange, scratch: number): void {
