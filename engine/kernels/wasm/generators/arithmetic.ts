@@ -54,9 +54,9 @@ export function exponential(fn: FunctionBuilder, features: Features, xs: readonl
   };
   // Of x and a limit pmin and pmax keep x when it is NaN, and are one instruction where min and max take seven.
   each((x) => x.set(f32x4.pmin(f32x4.pmax(x, k(-87)), k(88))));
-  each((x, n) => n.set(f32x4.add(f32x4.mul(x, k(Math.LOG2E)), k(ROUNDER))));
+  each((x, n) => n.set(multiplyAdd(features, x, k(Math.LOG2E), k(ROUNDER))));
   each((_, n, sum) => sum.set(f32x4.sub(n, k(ROUNDER))));
-  each((x, _, sum) => x.set(f32x4.sub(x, f32x4.mul(sum, k(LN2_HIGH)))));
+  each((x, _, sum) => x.set(multiplyAdd(features, sum, k(-LN2_HIGH), x)));
   each((x, _, sum) => x.set(multiplyAdd(features, sum, k(-LN2_LOW), x)));
   each((_x, _, sum) => sum.set(k(EXP_COEFFICIENTS[0]!)));
   for (const coefficient of EXP_COEFFICIENTS.slice(1)) {

@@ -35,7 +35,7 @@ export function quantizeToI16(): FunctionBuilder {
 }
 
 /** Lanes 2, 3, 0, 1 and 1, 0, 3, 2, as bytes. */
-const SWAP_HALVES = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+export const SWAP_HALVES = [8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 const SWAP_NEIGHBOURS = [4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11];
 
 /** The largest |x| of `numVectors` vectors to all lanes of `max`; NaN when there is one among them. Patterns of magnitudes

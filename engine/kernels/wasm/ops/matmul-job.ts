@@ -135,28 +135,18 @@ export function tileAddress({ tokenBytes, packed }: MatmulJob, start: number): n
   return packed + start * tokenBytes;
 }
 
-/** A part is a range of (token, record) pairs. */
+/** A part is a range of tokens. */
 export function packChunk(machine: Machine, chunk: MatmulJob, part: Part): void {
-  const { format, numTokens, numRecords, rowLength } = chunk;
-  const end = partEnd(numTokens * numRecords, part);
-  for (let unit = partStart(numTokens * numRecords, part); unit < end; ) {
-    const token = Math.floor(unit / numRecords);
-    const first = unit % numRecords;
-    const count = Math.min(numRecords - first, end - unit);
+  const { format, values, firstToken, numTokens, rowLength } = chunk;
+  const end = partEnd(numTokens, part);
+  for (let token = partStart(numTokens, part); token < end; token++) {
     const start = token - (token % TILE_TOKENS);
-    const tokens = tileTokens(chunk, start);
-    const firstValue = first * format.record.blockK;
-    const row = chunk.values + (chunk.firstToken + token) * rowLength * 4;
     format.packActivations(machine, {
-      row,
-      rowLength,
-      x: row + firstValue * 4,
-      numValues: rowLength - firstValue,
-      record: tileAddress(chunk, start) + first * tokens * format.activations.bytesPerToken,
-      count,
-      tokens,
+      x: values + (firstToken + token) * rowLength * 4,
+      length: rowLength,
+      tile: tileAddress(chunk, start),
+      tokens: tileTokens(chunk, start),
       token: token - start,
     });
-    unit += count;
   }
 }

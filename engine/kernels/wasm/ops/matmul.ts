@@ -1,11 +1,11 @@
 /** matmul and gatedMatmul: activations are packed, then tiles of 4 tokens meet groups of 8 weight rows.
  *
  *   for a chunk of tokens that fits the activation area:
- *     pack      a part is a range of (token, record) pairs                     matmul-job.ts      -- meet --
+ *     pack      a part is a range of tokens                                    matmul-job.ts      -- meet --
  *     multiply  a thread takes ranges of groups of weight rows:                group-shares.ts
  *                 for a panel of groups that stays in the L2 cache,            panels.ts
  *                   for each of the weights (a gated MLP has two),
- *                     for a slice of long rows, for a tile of tokens:
+ *                     for a slice of long rows, for a tile of tokens (or many):
  *                       one kernel call                                        matmul-tiles.ts
  *                     and what becomes of its products                         matmul-finish.ts
  *                                                                              -- meet, before the next chunk --

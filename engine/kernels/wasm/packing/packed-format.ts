@@ -9,27 +9,22 @@ import type { Machine } from '../machine.ts';
 import type { ActivationLayout } from './activation-layout.ts';
 import type { RecordLayout } from './record-layout.ts';
 
-/** Where a run of one token's activations goes: records `first` to `first + count` - 1 of its tile. */
-export interface ActivationRun {
-  /** Address of the row's first value, f32, and how many it has. */
-  readonly row: number;
-  readonly rowLength: number;
-  /** Address of the run's first value. */
+/** One token's activations, and where they go. */
+export interface ActivationRow {
+  /** Address of the first value, f32. */
   readonly x: number;
-  /** Values from there to the row's end. */
-  readonly numValues: number;
-  /** Address of the tile's record `first`. */
-  readonly record: number;
-  /** Records. */
-  readonly count: number;
+  /** Values. */
+  readonly length: number;
+  /** Address of the tile's first record. */
+  readonly tile: number;
   /** Tokens in the tile, and which of them this is. */
   readonly tokens: number;
   readonly token: number;
 }
 
-/** Where the token's part of the run's first record lies, and the bytes from one record to the next. */
-export function placeOf({ activations }: PackedFormat, { record, tokens, token }: ActivationRun) {
-  return { start: record + token * activations.bytesPerToken, recordBytes: tokens * activations.bytesPerToken };
+/** Where the token's part of the first record lies, and the bytes from one record to the next. */
+export function placeOf({ activations }: PackedFormat, { tile, tokens, token }: ActivationRow) {
+  return { start: tile + token * activations.bytesPerToken, recordBytes: tokens * activations.bytesPerToken };
 }
 
 /** Weights with all levels and scales as vectors (generators/weight-vectors.ts). */
@@ -66,7 +61,7 @@ export interface PackedFormat {
   packRow(kernels: Kernels, source: number, group: number, row: number, length: number): boolean;
   /** Dequantizes as many into `out`, from `outStart`: the values the file's bytes stand for. */
   readRow(bytes: Uint8Array, group: number, row: number, out: Float32Array, outStart: number, length: number): void;
-  packActivations(machine: Machine, run: ActivationRun): void;
+  packActivations(machine: Machine, row: ActivationRow): void;
 }
 
 /** Bytes of a group of 8 rows. */

@@ -76,16 +76,17 @@ function floatFormat(
       kernels[`pack_${dtype}`]!(source, group + row * size, rowLength) === 0,
     readRow: (bytes, group, row, out, outStart, rowLength) =>
       readStrided(bytes, group + row * size, out, outStart, rowLength),
-    packActivations({ kernels, memory }, run) {
-      const { start, recordBytes } = placeOf(format, run);
-      const numFull = Math.min(run.count, Math.floor(run.numValues / record.blockK));
-      kernels.spread_f32!(run.x, start, recordBytes, numFull, activations.scale);
-      if (numFull === run.count) return;
+    packActivations({ kernels, memory }, row) {
+      const { start, recordBytes } = placeOf(format, row);
+      const numFull = Math.floor(row.length / record.blockK);
+      const firstLeft = numFull * record.blockK;
+      kernels.spread_f32!(row.x, start, recordBytes, numFull, activations.scale);
+      if (firstLeft === row.length) return;
       // Past K the weights are zeros, but 0 times what was left there may be NaN.
       const last = (start + numFull * recordBytes) / 4;
       memory.floats.fill(0, last, last + record.blockK);
-      for (let k = numFull * record.blockK; k < run.numValues; k++) {
-        memory.floats[last + (k % record.blockK)] = memory.floats[run.x / 4 + k]! * activations.scale;
+      for (let k = firstLeft; k < row.length; k++) {
+        memory.floats[last + k - firstLeft] = memory.floats[row.x / 4 + k]! * activations.scale;
       }
     },
   };

@@ -30,10 +30,11 @@ function kFormat(record: KRecord, tile: TileFormat, packKernel: () => FunctionBu
         readSuperBlock(record, bytes, start, row, out, outStart + k);
       }
     },
-    packActivations({ kernels }, run) {
-      const { start, recordBytes } = placeOf(format, run);
+    packActivations({ kernels }, row) {
+      const { start, recordBytes } = placeOf(format, row);
       const [scale, sums] = [start + scaleOffset(activations), start + sumsOffset(activations)];
-      kernels[`quantize_k${record.subBlockK}`]!(run.x, start, scale, recordBytes, run.count, sums);
+      const numBlocks = row.length / record.blockK;
+      kernels[`quantize_k${record.subBlockK}`]!(row.x, start, scale, recordBytes, numBlocks, sums);
     },
   };
   return format;

@@ -2,8 +2,8 @@
 import { readF16 } from '../../../../tensor/float16.ts';
 import { matmulQ4 } from '../../generators/matmul-q4-0.ts';
 import { packQ4Row } from '../../generators/pack-weights.ts';
-import { quantizeToI8, unitOfRow } from '../../generators/quantize-q4.ts';
-import { Q4_ACTIVATIONS, scaleOffset, sumsOffset } from '../activation-layout.ts';
+import { quantizeToI8 } from '../../generators/quantize-q4.ts';
+import { Q4_ACTIVATIONS } from '../activation-layout.ts';
 import { type PackedFormat, placeOf, unpackedFormat } from '../packed-format.ts';
 import { Q4_RECORD } from '../record-layout.ts';
 import { tileKernels } from '../tile-kernels.ts';
@@ -14,7 +14,7 @@ export const q4_0: PackedFormat = {
   activations: Q4_ACTIVATIONS,
   pairs: 'cached',
   unpacked: unpackedFormat(matmulQ4),
-  kernels: (features) => [...tileKernels(matmulQ4, features), packQ4Row(), unitOfRow(), quantizeToI8()],
+  kernels: (features) => [...tileKernels(matmulQ4, features), packQ4Row(), quantizeToI8()],
   packRow: (kernels, source, group, row, rowLength) =>
     kernels.pack_q4_0!(source, group + 4 * row, group + Q4_RECORD.scalesOffset + 2 * row, rowLength / 32) === 0,
   readRow(bytes, group, row, out, outStart, rowLength) {
@@ -27,10 +27,8 @@ export const q4_0: PackedFormat = {
       }
     }
   },
-  packActivations({ kernels }, run) {
-    const { start, recordBytes } = placeOf(q4_0, run);
-    const [factors, sum] = [start + scaleOffset(Q4_ACTIVATIONS), start + sumsOffset(Q4_ACTIVATIONS)];
-    const unit = kernels.unit_of_row!(run.row, run.rowLength / Q4_RECORD.blockK);
-    kernels.quantize_i8!(run.x, start, factors, recordBytes, run.count, sum, unit);
+  packActivations({ kernels }, row) {
+    const { start, recordBytes } = placeOf(q4_0, row);
+    kernels.quantize_i8!(row.x, start, recordBytes, row.length / Q4_RECORD.blockK);
   },
 };

@@ -26,8 +26,9 @@ export const q8_0: PackedFormat = {
       }
     }
   },
-  packActivations({ kernels }, run) {
-    const { start, recordBytes } = placeOf(q8_0, run);
-    kernels.quantize_i16!(run.x, start, start + scaleOffset(Q8_ACTIVATIONS), recordBytes, run.count);
+  packActivations({ kernels }, row) {
+    const { start, recordBytes } = placeOf(q8_0, row);
+    const numBlocks = row.length / Q8_RECORD.blockK;
+    kernels.quantize_i16!(row.x, start, start + scaleOffset(Q8_ACTIVATIONS), recordBytes, numBlocks);
   },
 };
