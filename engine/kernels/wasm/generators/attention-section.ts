@@ -1,7 +1,7 @@
 /** Attention of the queries of one row over all the keys of a section that they see, read from their pages as they are: what a
  * decoded token does. All of them see the same keys, so the walk needs no more than arithmetic, and is one call.
  *
- *   find the strips of the section in the sequence's pages
+ *   find the strips of the section in the sequence's pages, and touch them
  *   scores, of all keys: for each step, for up to SMALL_GROUP queries of every head at a time
  *   softmax, of all queries
  *   weighted values, likewise
@@ -25,6 +25,7 @@ import {
   STRIP_VALUES,
 } from './attention-scratch.ts';
 import { HEAD_PARAMS } from './attention-tile.ts';
+import { touchFrom } from './touch-pages.ts';
 
 type I = Local<'i32'>;
 
@@ -88,22 +89,32 @@ export function attentionSection(dtype: StripDType): FunctionBuilder {
 
 const smaller = (a: I32, b: I32): I32 => i32.select(a, b, i32.ltU(a, b));
 
-/** Fills the table of strips with those that hold keys `firstKey` to `endKey` - 1. */
+/** Fills the table of strips with those that hold keys `firstKey` to `endKey` - 1, and touches the memory of all of them, as
+ * touch-pages.ts says. */
 function pointAtStrips(
   fn: FunctionBuilder,
-  p: Readonly<Record<'strips' | 'firstKey' | 'endKey' | (typeof PAGE_PARAMS)[number], I>>,
+  p: Readonly<Record<'strips' | 'firstKey' | 'endKey' | 'numHeads' | 'headBytes' | (typeof PAGE_PARAMS)[number], I>>,
 ): Statement[] {
-  const [key, entry, strip] = fn.locals('i32', 3) as [I, I, I];
+  const [key, entry, strip, headsBytes, at, end] = fn.locals('i32', 6) as [I, I, I, I, I, I];
   const page = i32.load(i32.add(p.table, i32.shl(i32.divU(key, p.blockSize), i32.const(2))));
   const stripInPage = i32.shrU(i32.remU(key, p.blockSize), i32.const(LOG2_STRIP));
   const stripInSection = i32.shrU(i32.and(key, i32.const(SECTION_KEYS - 1)), i32.const(LOG2_STRIP));
+  /** From the first head's strip to the end of the last one's. */
+  const touch = (cache: I): Statement[] => [
+    at.set(i32.add(cache, strip)),
+    end.set(i32.add(at, headsBytes)),
+    ...touchFrom(fn, at, end),
+  ];
   return [
+    headsBytes.set(i32.add(i32.mul(i32.sub(p.numHeads, i32.const(1)), p.headBytes), p.stripBytes)),
     key.set(i32.and(p.firstKey, i32.const(-STRIP))),
     entry.set(i32.add(p.strips, i32.mul(stripInSection, i32.const(STRIP_ENTRY_BYTES)))),
     loop(
       strip.set(i32.add(i32.mul(page, p.blockBytes), i32.mul(stripInPage, p.stripBytes))),
       i32.store(entry, i32.add(p.keys, strip)),
       i32.store(entry, i32.add(p.values, strip), STRIP_VALUES),
+      ...touch(p.keys),
+      ...touch(p.values),
       advance(entry, STRIP_ENTRY_BYTES),
       advance(key, STRIP),
       branchIf(0, i32.ltU(key, p.endKey)),
