@@ -5,7 +5,7 @@
  *   text    the size of the step that is up, as JSON
  *
  *   notice    even: the number of the step that is up; odd: none is, and none will be soon
- *   finished  the number of the last step that is done
+ *   finished  the number of the last step that is done, or one more when it was given up
  *   length    of the text, in bytes
  *   seat p    whether somebody sees to part p of what is put up
  *   done p    the last step of which part p was done; whoever has the seat writes it
@@ -24,6 +24,8 @@ const doneOf = (part: number): number => SEATS + 2 * part + 1;
 const TEXT_BYTES = 1024 * 1024;
 
 const isStep = (notice: number): boolean => (notice & 1) === 0;
+/** They are counted in 32 bits. */
+const isBefore = (notice: number, other: number): boolean => ((notice - other) | 0) < 0;
 
 export class StepBoard {
   readonly buffer: SharedArrayBuffer;
@@ -44,7 +46,7 @@ export class StepBoard {
   /** Puts up a step; the last one must be over. Whoever sits sees it; for other seats, `claim` them and send threads.
    * @param size  ASCII
    * @returns when the step is done, or given up */
-  putUp(size: string): Promise<unknown> {
+  putUp(size: string): Promise<void> {
     const words = this.#words;
     if (size.length > this.#text.length) {
       throw new InvalidArgumentError(
@@ -52,13 +54,20 @@ export class StepBoard {
         `its size takes ${size.length} bytes; there is room for ${this.#text.length}`,
       );
     }
-    const before = Atomics.load(words, FINISHED);
-    const notice = Atomics.load(words, NOTICE);
+    const last = Atomics.load(words, NOTICE);
+    const notice = last + (isStep(last) ? 2 : 1);
     words[LENGTH] = this.#text.write(size, 'latin1');
-    Atomics.store(words, NOTICE, notice + (isStep(notice) ? 2 : 1));
+    Atomics.store(words, NOTICE, notice);
     Atomics.notify(words, NOTICE);
-    const { async, value } = Atomics.waitAsync(words, FINISHED, before);
-    return async ? value : Promise.resolve();
+    return this.#finishOf(notice);
+  }
+
+  /** The thread that finished the step before may be so slow to wake us that it wakes us from waiting for this one. */
+  async #finishOf(notice: number): Promise<void> {
+    const words = this.#words;
+    for (let seen = Atomics.load(words, FINISHED); isBefore(seen, notice); seen = Atomics.load(words, FINISHED)) {
+      await Atomics.waitAsync(words, FINISHED, seen).value;
+    }
   }
 
   /** Takes down what is up, or was, so that nobody sits and waits any longer. */

@@ -175,4 +175,19 @@ describe('threads in seats', () => {
     expect(done).toEqual(['first', 'another: second']);
     expect(board.claim(0)).toBe(true);
   });
+
+  it('a step is not over because the caller is woken late, for the step before', async () => {
+    const board = new StepBoard(1);
+    const words = new Int32Array(board.buffer, 0, 5);
+    let isOver = false;
+    const over = board.putUp('first').then(() => {
+      isOver = true;
+    });
+    for (let word = 0; word < words.length; word++) Atomics.notify(words, word);
+    await delay(20);
+    expect(isOver).toBe(false);
+    board.claim(0);
+    board.follow(0, 0, () => {});
+    await over;
+  });
 });
