@@ -68,7 +68,7 @@ export function exponential(fn: FunctionBuilder, features: Features, xs: readonl
 
 /** The exponent's bias comes along, so that n shifted up is the number 2^n. */
 const ROUNDER = 1.5 * 2 ** 23 + 127;
-/** ln 2 = HIGH + LOW. HIGH has so few bits that n * HIGH is exact. */
+/** ln 2 = HIGH + LOW. HIGH has so few bits that n * HIGH is exact, and taking it from x the same with one rounding or two. */
 const LN2_HIGH = 0.693359375;
 const LN2_LOW = -2.1219444e-4;
 /** Of r^7 down to r^0. */

@@ -16,6 +16,7 @@ import {
   RECORD_MAX,
   RECORD_SUM,
   SCORE_ROW_BYTES,
+  SECTION_KEYS,
   STRIP,
   stripRange,
 } from './attention-scratch.ts';
@@ -112,13 +113,17 @@ function maskScores({ fn, numQueries, scores, from, to, start, end }: ScoreRows)
 /** Scores to weights, and what the records hold of them. All queries go through each phase together: one alone would wait
  * for its own maximum.
  *
+ * Maxima and sums are taken of vectors 0 and 2 of each strip and of 1 and 3, and stored behind the row of scores before they
+ * meet: V8 finds what to make of 256 bits from stores.
+ *
  * A NaN among the scores is no maximum, but its weight is NaN, and so is what it is summed into. */
 function softmaxRows(rows: ScoreRows): Statement[] {
   const { fn, features, numQueries, records, scores, start, end, weightScales } = rows;
   const queries = Array.from({ length: numQueries }, (_, i) => i);
   const [at, strips] = fn.locals('i32', 2) as [I, I];
   const eight = fn.locals('v128', 8);
-  const [maxes, totals] = [0, 1].map(() => fn.locals('v128', numQueries)) as [V[], V[]];
+  const pairs = queries.map(() => fn.locals('v128', 2) as [V, V]);
+  const maxes = fn.locals('v128', numQueries);
   const [lowest, zero] = [fn.constant(f32x4.constant(LOWEST)), fn.constant(f32x4.constant(0))];
   const scoresOf = (query: number, i: number) => v128.load(at, query * SCORE_ROW_BYTES + 16 * i);
   const eachStrip = (...body: readonly Statement[]): Statement[] => [
@@ -126,38 +131,47 @@ function softmaxRows(rows: ScoreRows): Statement[] {
     strips.set(i32.shrU(i32.sub(end, start), i32.const(4))),
     countDown(strips, ...body, advance(at, 4 * STRIP)),
   ];
-  const weigh = (pair: readonly number[]): Statement[] => {
-    const vectors = eight.slice(0, QUADS.length * pair.length);
-    const queryOf = (i: number) => pair[i >> 2]!;
+  const behindRow = (query: number) => query * SCORE_ROW_BYTES + SECTION_KEYS * 4;
+  const storePairs = pairs.flatMap((pair, q) => storeVectors(scores, pair, behindRow(q)));
+  const halvesOf = (query: number) =>
+    [0, 16].map((offset) => v128.load(scores, behindRow(query) + offset)) as [V128, V128];
+  const weigh = (some: readonly number[]): Statement[] => {
+    const vectors = eight.slice(0, QUADS.length * some.length);
+    const fours = some.map((_, i) => vectors.slice(4 * i, 4 * i + 4) as [V, V, V, V]);
     return [
-      ...eachQuad(vectors, (x, i) => x.set(f32x4.sub(scoresOf(queryOf(i), i & 3), maxes[queryOf(i)]!))),
+      ...fours.flatMap((four, i) =>
+        eachQuad(four, (x, v) => x.set(f32x4.sub(scoresOf(some[i]!, v), maxes[some[i]!]!))),
+      ),
       ...exponential(fn, features, vectors),
-      ...pair.map((q, i) => totals[q]!.set(f32x4.add(totals[q]!, sumOfFour(vectors.slice(4 * i, 4 * i + 4))))),
+      ...fours.flatMap(([a, b, c, d], i) => {
+        const [even, odd] = pairs[some[i]!]!;
+        return [even.set(f32x4.add(even, f32x4.add(a, c))), odd.set(f32x4.add(odd, f32x4.add(b, d)))];
+      }),
       ...eachQuad(vectors, (x) => x.set(f32x4.mul(x, weightScales))),
-      ...pair.flatMap((q, i) => storeVectors(at, vectors.slice(4 * i, 4 * i + 4), q * SCORE_ROW_BYTES)),
+      ...fours.flatMap((four, i) => storeVectors(at, four, some[i]! * SCORE_ROW_BYTES)),
     ];
   };
   return [
-    ...maxes.map((max) => max.set(lowest)),
-    ...eachStrip(...QUADS.flatMap((i) => queries.map((q) => maxes[q]!.set(f32x4.pmax(maxes[q]!, scoresOf(q, i)))))),
+    ...pairs.flat().map((max) => max.set(lowest)),
+    ...eachStrip(
+      ...queries.flatMap((q) => QUADS.map((i) => pairs[q]![i & 1]!.set(f32x4.pmax(pairs[q]![i & 1]!, scoresOf(q, i))))),
+    ),
+    ...storePairs,
+    ...maxes.map((max, q) => max.set(f32x4.pmax(...halvesOf(q)))),
     ...maxes.map((max) => max.set(f32x4.pmax(max, rotated(max, 2)))),
     ...maxes.map((max) => max.set(f32x4.pmax(max, rotated(max, 1)))),
-    ...totals.map((total) => total.set(zero)),
+    ...queries.map((q) => f32.store(records, f32x4.extractLane(maxes[q]!, 0), q * RECORD_BYTES + RECORD_MAX)),
+    ...pairs.flat().map((total) => total.set(zero)),
     ...eachStrip(...pairsOf(queries).flatMap(weigh)),
-    ...queries.flatMap((q) => [
-      f32.store(records, f32x4.extractLane(maxes[q]!, 0), q * RECORD_BYTES + RECORD_MAX),
-      f32.store(records, sumOfLanes(totals[q]!), q * RECORD_BYTES + RECORD_SUM),
-    ]),
+    ...storePairs,
+    ...maxes.map((sum, q) => sum.set(f32x4.add(...halvesOf(q)))),
+    ...queries.map((q) => f32.store(records, sumOfLanes(maxes[q]!), q * RECORD_BYTES + RECORD_SUM)),
   ];
 }
 
 /** Two at a time: the exponentials of one would wait for each other. */
 function pairsOf(queries: readonly number[]): number[][] {
   return queries.filter((q) => q % 2 === 0).map((q) => queries.slice(q, q + 2));
-}
-
-function sumOfFour(x: readonly V[]): V128 {
-  return f32x4.add(f32x4.add(x[0]!, x[2]!), f32x4.add(x[1]!, x[3]!));
 }
 
 /** The lanes moved around by `by`. */
