@@ -107,6 +107,9 @@ export const i16x8 = {
 
 export const i32x4 = {
   splat: (value: number): V128 => constant(new Int32Array(4).fill(value)),
+  /** Of a number that is known only when it runs. */
+  splatOf: splat<'i32'>(17),
+  lanes: (...values: readonly [number, number, number, number]): V128 => constant(Int32Array.from(values)),
   /** Loads 8 bytes and widens each pair to a signed lane. */
   load16x4S: load(3),
   /** Loads 8 bytes and widens each pair to an unsigned lane. */
@@ -117,6 +120,9 @@ export const i32x4 = {
   shrS: shift(172),
   shrU: shift(173),
   maxS: binary(184),
+  maxU: binary(185),
+  /** All ones where it holds, else zeros. */
+  gtS: binary(59),
   extendLowI16x8S: unary(167),
   extendHighI16x8S: unary(168),
   extaddPairwiseI16x8S: unary(126),

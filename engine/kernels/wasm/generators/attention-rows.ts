@@ -3,11 +3,11 @@
  *   f32     as they are
  *   f16     as f32, 2^-112 of the value, exactly, because that takes three instructions less (half-floats.ts). What it is
  *           multiplied with makes up for it: see SCALING
- *   q8_0    keys: levels as 16-bit numbers, two features at a time, times queries that were rounded to 16 bits: whole numbers
- *           values: levels as f32, times weights that carry the scales of keys (attention-values.ts) */
+ *   q8_0    levels as 16-bit numbers, two features of a key or two keys of a feature at a time, times queries, or weights, that
+ *           were rounded to 16 bits: whole numbers */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
-import { f32x4, i16x8, i32x4, v128 } from '../emitter/simd.ts';
+import { i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd } from './arithmetic.ts';
 import { STRIP } from './attention-scratch.ts';
 import { HALF_PRESCALE, shrinkFiniteHalves, shrinkHalves, widenHalves } from './half-floats.ts';
@@ -61,19 +61,7 @@ function floatRows(features: Features, rowBytes: number, load: RowReader['load']
   return { rowBytes, load, multiplyAdd: (vector, factor, sum) => multiplyAdd(features, vector, factor, sum) };
 }
 
-/** Rows of 16 levels, as f32: 16 features of one key of q8_0. */
-export function levelRows(fn: FunctionBuilder, features: Features): RowReader {
-  const pairs = fn.locals('v128', 2);
-  const half = (v: number): V128 =>
-    v % 2 === 0 ? i32x4.extendLowI16x8S(pairs[v >> 1]!) : i32x4.extendHighI16x8S(pairs[v >> 1]!);
-  return floatRows(features, STRIP, (row, place, i) => [
-    ...pairs.map((pair, p) => pair.set(i16x8.load8x8S(place, STRIP * i + 8 * p))),
-    ...row.map((x, v) => x.set(half(v))),
-    ...row.map((x) => x.set(f32x4.convertI32x4S(x))),
-  ]);
-}
-
-/** Rows of two levels of each of 16 keys of q8_0, as 16-bit numbers; factors are two of those, and sums whole numbers. */
+/** Rows of 16 pairs of levels of q8_0, as 16-bit numbers; factors are pairs of those, and sums whole numbers. */
 export function levelPairRows(): RowReader {
   return {
     rowBytes: 2 * STRIP,
@@ -84,6 +72,12 @@ export function levelPairRows(): RowReader {
 
 /** Of a strip of q8_0: features that share scales, the bytes of their 16 scales, and all of their bytes. */
 export const Q8_STRIP = { features: 32, scaleBytes: 2 * STRIP, bytes: 34 * STRIP } as const;
+
+/** Of one of 16 keys, from the first's level of a feature to its own, in a strip of values. */
+export function placeOfKey(key: number): number {
+  const place = (key & 3) | ((key & 4) << 1) | ((key & 8) >> 1);
+  return Math.floor(place / 2) * 2 * STRIP + (place % 2);
+}
 
 /** Of 32 features of a query that was rounded for keys of q8_0: its levels, of 16 bits, and their scale. */
 export const QUERY_BLOCK = { scaleOffset: 2 * Q8_STRIP.features, bytes: 2 * Q8_STRIP.features + 4 } as const;

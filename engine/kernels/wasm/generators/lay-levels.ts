@@ -3,9 +3,9 @@ import type { Local, Statement } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
-import { v128 } from '../emitter/simd.ts';
 import { Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
+import { placeOfLevel } from './store-kv.ts';
 
 type I = Local<'i32'>;
 
@@ -22,8 +22,9 @@ export function layKeyLevels(): FunctionBuilder {
 
 /** (row, scale, levels, numBlocks) -> (): likewise of a value. */
 export function layValueLevels(): FunctionBuilder {
+  const features = Array.from({ length: Q8_STRIP.features }, (_, i) => i);
   return layLevels('lay_value_q8_0', (row, levels) =>
-    [0, 1].map((tile) => v128.store(levels, v128.load(row, LEVELS_OFFSET + STRIP * tile), STRIP * STRIP * tile)),
+    features.map((i) => i32.store8(levels, i32.load8U(row, LEVELS_OFFSET + i), placeOfLevel(i))),
   );
 }
 

@@ -43,18 +43,22 @@ const SWAP_NEIGHBOURS = [4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11];
  * branch, which would be mispredicted half of the time. */
 export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number, max: Local<'v128'>): Statement[] {
   const most = [max, ...fn.locals('v128', 3)];
-  const magnitude = (i: number): V128 => v128.and(v128.load(x, i * 16), fn.constant(i32x4.splat(0x7fffffff)));
+  const magnitude = (i: number): V128 => magnitudeOf(fn, v128.load(x, i * 16));
   const code: Statement[] = [];
   for (let i = 0; i < numVectors; i++) {
     const chain = most[i % 4]!;
-    code.push(chain.set(i < 4 ? magnitude(i) : i32x4.maxS(chain, magnitude(i))));
+    code.push(chain.set(i < 4 ? magnitude(i) : i32x4.maxU(chain, magnitude(i))));
   }
-  return [
-    ...code,
-    ...most.slice(1).map((chain) => max.set(i32x4.maxS(max, chain))),
-    max.set(i32x4.maxS(max, v128.shuffle(max, max, SWAP_HALVES))),
-    max.set(i32x4.maxS(max, v128.shuffle(max, max, SWAP_NEIGHBOURS))),
-  ];
+  return [...code, ...most.slice(1).map((chain) => max.set(i32x4.maxU(max, chain))), ...largestOfLanes(max)];
+}
+
+export function magnitudeOf(fn: FunctionBuilder, x: V128): V128 {
+  return v128.and(x, fn.constant(i32x4.splat(0x7fffffff)));
+}
+
+/** To all lanes. */
+export function largestOfLanes(max: Local<'v128'>): Statement[] {
+  return [SWAP_HALVES, SWAP_NEIGHBOURS].map((lanes) => max.set(i32x4.maxU(max, v128.shuffle(max, max, lanes))));
 }
 
 /** Stores the scale of a block whose largest magnitude is `max`, and sets all lanes of `inverse` to 1 / scale. Infinity minus
@@ -73,11 +77,15 @@ export function scaleBy(
   return [f32.store(scale, f32x4.extractLane(scales, 0)), inverse.set(f32x4.div(levels, max))];
 }
 
-/** Vector `vector` of the values at `x` as levels. Adding 1.5 * 2^23 rounds them to whole numbers, ties to even, and leaves
- * those in the low bits. */
+/** Vector `vector` of the values at `x` as levels. */
 export function toLevels(fn: FunctionBuilder, inverse: V128, x: Local<'i32'>, vector: number): V128 {
-  const rounded = f32x4.add(f32x4.mul(v128.load(x, vector * 16), inverse), fn.constant(f32x4.constant(ROUNDER)));
-  return i32x4.sub(rounded, fn.constant(f32x4.constant(ROUNDER)));
+  return toWholeNumbers(fn, f32x4.mul(v128.load(x, vector * 16), inverse));
+}
+
+/** Adding 1.5 * 2^23 rounds to whole numbers, ties to even, and leaves those in the low bits. */
+export function toWholeNumbers(fn: FunctionBuilder, x: V128): V128 {
+  const rounder = fn.constant(f32x4.constant(ROUNDER));
+  return i32x4.sub(f32x4.add(x, rounder), rounder);
 }
 
 export const ROUNDER = 1.5 * 2 ** 23;

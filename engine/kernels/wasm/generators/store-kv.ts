@@ -172,10 +172,16 @@ export function storeLaneQ8(): FunctionBuilder {
 
 /** (source, scale, levels, numBlocks) -> (): `scale` and `levels` are the key's places in the strip's first block. */
 export function storeValueQ8(): FunctionBuilder {
-  return storeInStrip('store_value_q8_0', (_fn, levels, xs) => [
-    v128.store(levels, sixteenBytes(xs, 0)),
-    v128.store(levels, sixteenBytes(xs, 4), STRIP * STRIP),
-  ]);
+  return storeInStrip('store_value_q8_0', (_fn, levels, xs) =>
+    xs.flatMap((x, i) =>
+      [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), placeOfLevel(4 * i + lane))),
+    ),
+  );
+}
+
+/** Of one of 32 features of a value, from the first's. */
+export function placeOfLevel(feature: number): number {
+  return Math.floor(feature / STRIP) * STRIP * STRIP + (feature % STRIP) * 2;
 }
 
 /** @param storeLevels  of one block, whose levels are `xs` */

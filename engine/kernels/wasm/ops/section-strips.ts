@@ -2,7 +2,7 @@
  * in the pages, or, for a step at a time that was brought there, in scratch memory: f16 as f32, and what pages hold in rows. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
-import { Q8_STRIP, type StripDType } from '../generators/attention-rows.ts';
+import { placeOfKey, Q8_STRIP, type StripDType } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
@@ -193,6 +193,6 @@ function bringLevels({ kernels, pages }: Bringing): [BringRow, BringRow] {
   const numBlocks = pages.headDim / Q8_STRIP.features;
   return [
     (row, strip, lane) => layKey(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + 2 * lane, numBlocks),
-    (row, strip, lane) => layValue(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + STRIP * lane, numBlocks),
+    (row, strip, lane) => layValue(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + placeOfKey(lane), numBlocks),
   ];
 }

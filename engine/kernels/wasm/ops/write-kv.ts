@@ -3,7 +3,7 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkSlots } from '../../check-indices.ts';
 import { partEnd, partStart } from '../../part.ts';
-import { Q8_STRIP } from '../generators/attention-rows.ts';
+import { placeOfKey, Q8_STRIP } from '../generators/attention-rows.ts';
 import { STRIP } from '../generators/attention-scratch.ts';
 import { ROW_FORMATS } from '../generators/row-formats.ts';
 import type { Machine } from '../machine.ts';
@@ -84,7 +84,7 @@ function valueWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPag
   }
   return (source, target, slot) => {
     const [strip, key] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    return store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + STRIP * key, headDim / Q8_STRIP.features);
+    return store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + placeOfKey(key), headDim / Q8_STRIP.features);
   };
 }
 

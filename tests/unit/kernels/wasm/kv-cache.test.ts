@@ -295,15 +295,22 @@ function rowsOfKeys(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number):
   return rowsOf(strips, widths);
 }
 
-/** Value strips likewise: 16 tokens' scales, or 16 features of 16 tokens. */
+/** Value strips likewise: 16 features of 16 tokens. */
 function rowsOfValues(dtype: 'f16' | 'q8_0', strips: Uint8Array, headDim: number): Uint8Array {
-  const widths =
-    dtype === 'f16'
-      ? Array(headDim / 16).fill(32)
-      : Array(headDim / 32)
-          .fill([2, 16, 16])
-          .flat();
-  return rowsOf(strips, widths);
+  if (dtype === 'f16') return rowsOf(strips, Array(headDim / 16).fill(32));
+  const rows = new Uint8Array(strips.length);
+  strips.forEach((byte, at) => {
+    const [block, inBlock] = [Math.floor(at / 544), at % 544];
+    const [strip, blockOfRow] = [Math.floor(block / (headDim / 32)), block % (headDim / 32)];
+    const start = (token: number) => (strip * 16 + token) * (headDim / 32) * 34 + blockOfRow * 34;
+    // 16 scales, then features 0 to 15 of tokens 0 and 1, of tokens 2 and 3, of 8 and 9, ..., then features 16 to 31.
+    const level = inBlock - 32;
+    const pair = [0, 1, 4, 5, 2, 3, 6, 7][Math.floor((level % 256) / 32)]!;
+    const token = inBlock < 32 ? inBlock >> 1 : 2 * pair + (level % 2);
+    const place = inBlock < 32 ? inBlock % 2 : 2 + 16 * Math.floor(level / 256) + Math.floor((level % 32) / 2);
+    rows[start(token) + place] = byte;
+  });
+  return rows;
 }
 
 /** @param widths  bytes that lie together of each token's row, in their order */

@@ -141,6 +141,13 @@ const CASES: Readonly<Record<string, Case>> = {
   'i32x4.shrS': { compute: (a) => i32x4.shrS(a, 3), lanes: 'i32', expected: map1('i32', (a) => a >> 3) },
   'i32x4.shrU': { compute: (a) => i32x4.shrU(a, 13), lanes: 'i32', expected: map1('i32', (a) => a >>> 13) },
   'i32x4.maxS': { compute: i32x4.maxS, lanes: 'i32', expected: map2('i32', Math.max) },
+  'i32x4.maxU': {
+    compute: i32x4.maxU,
+    lanes: 'i32',
+    expected: map2('i32', (a, b) => Math.max(a >>> 0, b >>> 0) | 0),
+  },
+  'i32x4.gtS': { compute: i32x4.gtS, lanes: 'i32', expected: map2('i32', (a, b) => (a > b ? -1 : 0)) },
+  'i32x4.lanes': { compute: () => i32x4.lanes(3, -2, 1, 70_000), lanes: 'i32', expected: () => [3, -2, 1, 70_000] },
   'i32x4.extendLowI16x8S': {
     compute: i32x4.extendLowI16x8S,
     lanes: 'i32',
@@ -305,6 +312,9 @@ describe('SIMD instructions', () => {
     expect([anyTrue(0, 0, 0, 0), anyTrue(0, 0, 256, 0), anyTrue(-1, -1, -1, -1)]).toEqual([0, 1, 1]);
     const splat = compileFunction((fn) => i32x4.extractLane(f32x4.splat(fn.param('f32')), 3));
     expect(splat.run(1)).toBe(0x3f800000);
+    expect(compileFunction((fn) => i32x4.extractLane(i32x4.splatOf(fn.param('i32')), 2)).run(-7)).toBe(-7);
+    const lane = compileFunction((fn) => i16x8.extractLaneU(i32x4.splatOf(fn.param('i32')), 5));
+    expect(lane.run(0x8001_7fff | 0)).toBe(0x8001);
     expect(compileFunction((fn) => f64x2.extractLane(f64x2.splat(fn.param('f64')), 1)).run(0.1)).toBe(0.1);
     expect(compileFunction(() => i32.const(5)).run()).toBe(5);
   });
