@@ -15,18 +15,18 @@ import {
   STRIP_ENTRY_BYTES,
   stripRange,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile, type Tile } from './attention-tile.ts';
+import { forEachHead, HEAD_PARAMS, newTile, type Tile } from './attention-tile.ts';
 import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 type V = Local<'v128'>;
 
-/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes, scale f32) -> (): scores of
- * keys `from` to `to` - 1 of the section, at least one, filled up to whole
- * strips. Strip by strip, and of each all heads: they lie side by side. */
+/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, scale f32) -> (): scores of keys `from`
+ * to `to` - 1 of the section, at least one, filled up to whole strips. Strip by strip, and of each all heads: they lie side by
+ * side. */
 export function attentionScores(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_scores_${dtype}_${numQueries}`);
-  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS);
   const scale = fn.param('f32');
   const tile = newTile(fn, numQueries);
   const [entry, column, left] = fn.locals('i32', 3) as [I, I, I];
@@ -44,8 +44,7 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
     left.set(i32.sub(i32.shrU(range.end, i32.const(LOG2_STRIP)), left)),
     countDown(
       left,
-      ...forEachHead(fn, { ...p, scores: column }, ({ turn, record, scores, offset }) => [
-        keepHot(fn, dtype, p, turn),
+      ...forEachHead(fn, { ...p, scores: column }, ({ record, scores, offset }) => [
         tile.place.set(i32.add(i32.load(entry), offset)),
         ...tile.factors.map((factor, i) => factor.set(i32.load(record, i * RECORD_BYTES))),
         ...scoreStrip(scores),

@@ -36,16 +36,14 @@ const SMALL_COUNTS = Array.from({ length: SMALL_GROUP }, (_, i) => i + 1);
  * wanted; how far apart pages lie, and strips within one; tokens per page. */
 const PAGE_PARAMS = ['keys', 'values', 'table', 'blockSize', 'blockBytes', 'stripBytes'] as const;
 
-/** (records, strips, scores, headDim, firstKey, endKey, numHeads, headQueries, headBytes, queries, accumulators, hotBytes,
- * keys, values, table, blockSize, blockBytes, stripBytes, isCapped, scale f32, softCap f32, weightScale f32) -> (): all
- * `headQueries` queries of each head meet keys `firstKey` to `endKey` - 1, at least one, of one section, as attentionScores,
- * attentionSoftmax and attentionValues say. `queries` and `accumulators` are where all heads' lie, `hotBytes` of each. */
+/** (records, strips, scores, headDim, firstKey, endKey, numHeads, headQueries, headBytes, keys, values, table, blockSize,
+ * blockBytes, stripBytes, isCapped, scale f32, softCap f32, weightScale f32) -> (): all `headQueries` queries of each head meet
+ * keys `firstKey` to `endKey` - 1, at least one, of one section, as attentionScores, attentionSoftmax and attentionValues say. */
 export function attentionSection(dtype: StripDType): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_section_${dtype}`);
   const p = fn.params(
     ...(['records', 'strips', 'scores', 'headDim', 'firstKey', 'endKey'] as const),
     ...HEAD_PARAMS,
-    ...(['queries', 'accumulators', 'hotBytes'] as const),
     ...PAGE_PARAMS,
     'isCapped',
   );
@@ -79,10 +77,10 @@ export function attentionSection(dtype: StripDType): FunctionBuilder {
     start.set(i32.and(p.firstKey, i32.const(-SECTION_KEYS))),
     to.set(i32.sub(p.endKey, start)),
     ...pointAtStrips(fn, p),
-    ...eachStep(...eachGroup(`scores_${dtype}`, records, p.strips, scores, ...product, p.queries, p.hotBytes, scale)),
+    ...eachStep(...eachGroup(`scores_${dtype}`, records, p.strips, scores, ...product, scale)),
     from.set(i32.sub(p.firstKey, start)),
     ...eachGroup('softmax', records, scores, from, to, ...heads, p.isCapped, softCap, weightScale),
-    ...eachStep(...eachGroup(`values_${dtype}`, records, p.strips, scores, ...product, p.accumulators, p.hotBytes)),
+    ...eachStep(...eachGroup(`values_${dtype}`, records, p.strips, scores, ...product)),
   );
   return fn;
 }

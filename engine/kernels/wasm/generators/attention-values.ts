@@ -17,19 +17,19 @@ import {
   STRIP,
   stripsOf,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, HOT_PARAMS, keepHot, newTile } from './attention-tile.ts';
+import { forEachHead, HEAD_PARAMS, newTile } from './attention-tile.ts';
 import { type HeadValues, placeOfValues } from './head-values.ts';
 import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 
-/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes, hot, hotBytes) -> (): adds the weighted values
+/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes) -> (): adds the weighted values
  * of keys `from` to `to` - 1 of the section, at least one. Few queries take all heads' values of a strip before the next
  * strip's, as they lie side by side; the sums of many stay in registers for all of a head's, but
  * not those of q8_0, which are whole numbers. */
 export function attentionValues(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_values_${dtype}_${numQueries}`);
-  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS, ...HOT_PARAMS);
+  const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS);
   const [first, end, past] = fn.locals('i32', 3) as [I, I, I];
   const tile = newTile(fn, numQueries);
   const targets = fn.locals('i32', numQueries);
@@ -40,8 +40,7 @@ export function attentionValues(dtype: StripDType, numQueries: number, features:
     loop(
       ...toNext(past, first, keysAtOnce, p.to),
       end.set(past),
-      ...forEachHead(fn, p, ({ turn, record, scores, offset }) => [
-        keepHot(fn, dtype, p, turn),
+      ...forEachHead(fn, p, ({ record, scores, offset }) => [
         ...targets.map((target, i) => target.set(i32.load(record, i * RECORD_BYTES + RECORD_ACCUMULATOR))),
         ...addValues({ ...p, tile, targets, features, first, end, past, scores, offset }),
       ]),

@@ -23,7 +23,6 @@ import type { Machine } from '../machine.ts';
 import { type Group, groupsOf } from './attention-groups.ts';
 import type { AttentionRun, KeyRange } from './attention-queries.ts';
 import { type Scoring, scoringOf } from './attention-scoring.ts';
-import type { States } from './attention-states.ts';
 import type { SectionStrips } from './section-strips.ts';
 
 /** By number of queries. */
@@ -68,8 +67,9 @@ export class ManyRows {
     this.#maxGroup = machine.tileGroups === 2 ? MAX_GROUP : SMALL_GROUP;
   }
 
-  /** @param run  with keys of one section */
-  meet(run: AttentionRun, { records }: States, source: 'pages' | 'scratch'): void {
+  /** @param run  with keys of one section
+   * @param records  of its queries */
+  meet(run: AttentionRun, records: number, source: 'pages' | 'scratch'): void {
     const { sequence, firstKvHead, numHeads, headQueries, firstKey, endKey } = run;
     const { scores } = this.#scratch;
     if (source === 'pages') {
@@ -110,7 +110,7 @@ export class ManyRows {
     // biome-ignore format: as the kernel's generator lists them
     this.#products[source].score[count]!(
       records + first * RECORD_BYTES, this.#scratch.strips, scores + first * SCORE_ROW_BYTES,
-      headDim, from, to, numHeads, headQueries, headBytes, 0, 0, this.#scoring.scale,
+      headDim, from, to, numHeads, headQueries, headBytes, this.#scoring.scale,
     );
   }
 
@@ -130,7 +130,7 @@ export class ManyRows {
     // biome-ignore format: as the kernel's generator lists them
     this.#products[source].addValues[count]!(
       records + first * RECORD_BYTES, this.#scratch.strips, scores + first * SCORE_ROW_BYTES,
-      headDim, from, to, numHeads, headQueries, headBytes, 0, 0,
+      headDim, from, to, numHeads, headQueries, headBytes,
     );
   }
 }

@@ -6,7 +6,6 @@ import type { Kernel } from '../kernel-module.ts';
 import type { Machine } from '../machine.ts';
 import type { AttentionRun } from './attention-queries.ts';
 import { type Scoring, scoringOf } from './attention-scoring.ts';
-import type { States } from './attention-states.ts';
 import type { SectionStrips } from './section-strips.ts';
 
 export class OneRow {
@@ -22,18 +21,18 @@ export class OneRow {
     this.#scoring = scoringOf(args);
   }
 
-  /** Keys `firstKey` to `endKey` - 1, of one section. */
-  meet(run: AttentionRun, { records, accumulators }: States, firstKey: number, endKey: number): void {
+  /** Keys `firstKey` to `endKey` - 1, of one section.
+   * @param records  of the run's queries */
+  meet(run: AttentionRun, records: number, firstKey: number, endKey: number): void {
     const { sequence, firstKvHead, numHeads, headQueries } = run;
-    const { strips, scores, copies, rowBytes } = this.#scratch;
+    const { strips, scores } = this.#scratch;
     const { headDim, headBytes, blockSize, blockBytes, stripBytes } = this.#strips.pages;
     const { keys, values, table } = this.#strips.placesOf({ sequence, kvHead: firstKvHead });
     const { isCapped, scale, softCap, weightScale } = this.#scoring;
-    const hotBytes = numHeads > 1 ? numHeads * headQueries * rowBytes : 0;
     // biome-ignore format: as the kernel's generator lists them
     this.#section(
       records, strips, scores, headDim, firstKey, endKey, numHeads, headQueries, headBytes,
-      copies, accumulators, hotBytes, keys, values, table, blockSize, blockBytes, stripBytes,
+      keys, values, table, blockSize, blockBytes, stripBytes,
       isCapped, scale, softCap, weightScale,
     );
   }

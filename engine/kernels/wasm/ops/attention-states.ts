@@ -20,7 +20,7 @@ export function maxStates({ rowBytes }: AttentionScratch): number {
 }
 
 /** Records one after another, and accumulators one after another. */
-export interface States {
+interface States {
   readonly records: number;
   readonly accumulators: number;
 }
@@ -61,14 +61,14 @@ export class AttentionStates {
   }
 
   /** Nothing met yet, for the queries of a run.
-   * @returns where they keep what they meet of a section */
-  begin({ spans, numHeads, headQueries, firstState }: AttentionRun): States {
+   * @returns the records of what they meet of a section */
+  begin({ spans, numHeads, headQueries, firstState }: AttentionRun): number {
     const states = firstState === -1 ? this.#section : this.#from(this.#area, firstState);
     const count = numHeads * headQueries;
     this.#copyQueries(spans);
     this.#clear(states, count);
     if (firstState === -1) this.#clear(this.#totals, count);
-    return states;
+    return states.records;
   }
 
   /** Once for all sections of them that follow one another. */

@@ -32,13 +32,13 @@ export class AttentionWalk {
     const { firstKey, endKey, firstState, headQueries } = run;
     const isWhole = firstState === -1;
     const isJoined = isWhole && endKey > sectionEnd(firstKey);
-    const states = this.#states.begin(run);
+    const records = this.#states.begin(run);
     const source = this.#strips.sourceOf(headQueries);
     const isOneCall = source === 'pages' && this.#isOneRow(run);
     for (let start = firstKey; start < endKey; start = sectionEnd(start)) {
       const end = Math.min(sectionEnd(start), endKey);
-      if (isOneCall) this.#oneRow.meet(run, states, start, end);
-      else this.#manyRows.meet({ ...run, firstKey: start, endKey: end }, states, source);
+      if (isOneCall) this.#oneRow.meet(run, records, start, end);
+      else this.#manyRows.meet({ ...run, firstKey: start, endKey: end }, records, source);
       if (isJoined) this.#states.endSection(run);
     }
     if (isWhole) this.#states.finish(run.spans, isJoined ? 'totals' : 'section');
