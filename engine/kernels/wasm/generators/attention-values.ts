@@ -23,10 +23,9 @@ import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
 
-/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes) -> (): adds the weighted values
- * of keys `from` to `to` - 1 of the section, at least one. Few queries take all heads' values of a strip before the next
- * strip's, as they lie side by side; the sums of many stay in registers for all of a head's, but
- * not those of q8_0, which are whole numbers. */
+/** (records, strips, scores, headDim, from, to, numHeads, headQueries, headBytes) -> (): adds the weighted values of keys `from`
+ * to `to` - 1 of the section, at least one. Few queries take all heads' values of a strip before the next strip's, as they lie
+ * side by side; the sums of many stay in registers for all of a head's, but not those of q8_0, which are whole numbers. */
 export function attentionValues(dtype: StripDType, numQueries: number, features: Features): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_values_${dtype}_${numQueries}`);
   const p = fn.params('records', 'strips', 'scores', 'headDim', 'from', 'to', ...HEAD_PARAMS);
