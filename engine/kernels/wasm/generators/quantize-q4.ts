@@ -3,9 +3,9 @@
  *   x = unit * factor * level      unit: a power of two, of the row      factor: 0 to 16513, of the block
  *
  * The kernel then multiplies by a block's scale in whole numbers, in the instruction that adds two 16-bit sums, and by the
- * unit when all of a row is added up (matmul-q4-0.ts). The factor of a row's largest block is at least 8256, so that next to
- * nothing is lost by rounding factors up: levels are as fine as with any scale, but in blocks whose values are all below
- * 2^-13 of the row's largest.
+ * unit when all of a row is added up (matmul-q4-0.ts). Rounding a factor up makes levels coarser by one part in it at most: by
+ * 0.01 % in a row's largest block, and by 3 % in one a 250th as large, beside which the largest block's own rounding is 250
+ * times as large.
  *
  * A block of zeros gets the factor 0, and what its levels are does not matter. A NaN or an infinity makes the unit NaN and
  * through it every output of the row. */

@@ -166,6 +166,27 @@ describe('WasmBackend', () => {
     }
   });
 
+  it('rounds activations of q4_0 as finely next to one that is 10,000 times as large', async () => {
+    const [N, K] = [8, 64];
+    const bytes = randomWeightBytes('q4_0', 1, N * K);
+    // The large one meets weights of 0.
+    for (let row = 0; row < N; row++) bytes.set([0, 0], row * (K / 32) * 18);
+    const weights = dequantize('q4_0', bytes, N * K);
+    const x = randomValues(3, K);
+    x[5] = 1e4;
+    const out = backend.allocate('f32', [1, N], 'scratch');
+    backend.matmul({ x: floats([1, K], x), weight: await load('q4_0', [N, K], bytes), out });
+    const results = await backend.download(out);
+    const halfLevel = Math.max(...x.subarray(32).map(Math.abs)) / 127 / 2;
+    for (let n = 0; n < N; n++) {
+      const row = [...weights.subarray(n * K, (n + 1) * K)];
+      const expected = row.reduce((sum, weight, k) => sum + weight * x[k]!, 0);
+      const bound = row.reduce((sum, weight) => sum + Math.abs(weight) * halfLevel, 0);
+      expect(Math.abs(results[n]! - expected)).toBeLessThanOrEqual(1.2 * bound);
+      expect(results[n]).not.toBe(0);
+    }
+  });
+
   it('ignores what an earlier matmul left where activations are packed', async () => {
     const [K, N] = [5, 3];
     const big = await load('f32', [8, 64], randomWeightBytes('f32', 1, 8 * 64));
