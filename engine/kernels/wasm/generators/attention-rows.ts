@@ -73,7 +73,13 @@ export function levelPairRows(): RowReader {
 /** Of a strip of q8_0: features that share scales, the bytes of their 16 scales, and all of their bytes. */
 export const Q8_STRIP = { features: 32, scaleBytes: 2 * STRIP, bytes: 34 * STRIP } as const;
 
-/** Of one of 16 keys, from the first's level of a feature to its own, in a strip of values. */
+/** Of one of a block's 32 features, from the first's level of a key to its own, in a strip of values. */
+export function placeOfLevel(feature: number): number {
+  return Math.floor(feature / STRIP) * STRIP * STRIP + (feature % STRIP) * 2;
+}
+
+/** Of one of 16 keys, from the first's level of a feature to its own, in a strip of values. Keys 4 to 7 and 8 to 11 have changed
+ * places, as they do where two 256-bit vectors of numbers are narrowed to one of half as wide ones: halves for themselves. */
 export function placeOfKey(key: number): number {
   const place = (key & 3) | ((key & 4) << 1) | ((key & 8) >> 1);
   return Math.floor(place / 2) * 2 * STRIP + (place % 2);

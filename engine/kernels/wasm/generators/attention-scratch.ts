@@ -1,8 +1,8 @@
 /** The memory in which one thread computes attention, and the shapes that kernels and their caller agree on.
  *
  *   strips    32 x 8 bytes         where 16 keys each of a section lie: 0 their keys    4 their values
- *   factors   6 x 48 bytes         weights of 16 keys times the scales of their values: 16 levels of 16 bits, and their
- *                                  unit, four times, f32
+ *   factors   6 x 64 bytes         weights of 16 keys times the scales of their values:
+ *                                    0 16 levels of 16 bits    32 their unit f32, four times    48 its inverse, likewise
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
  *   keys      4 x [D][16] f32      64 keys where kernels do not read them from their pages: lane = key
@@ -43,7 +43,7 @@ export const STRIP_ENTRY_BYTES = 8;
 export const STRIP_VALUES = 4;
 /** From `strips` to `factors`. */
 export const FACTORS_OFFSET = STRIPS_PER_SECTION * STRIP_ENTRY_BYTES;
-/** From one query's factors to their unit, and to the next query's. */
+/** From one query's factors to their unit, to its inverse, and to the next query's. */
 export const FACTOR_UNIT = 2 * STRIP;
 export const FACTOR_INVERSE = FACTOR_UNIT + 16;
 export const FACTOR_ROW_BYTES = FACTOR_INVERSE + 16;

@@ -3,9 +3,8 @@ import type { Local, Statement } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
-import { Q8_STRIP } from './attention-rows.ts';
+import { placeOfLevel, Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
-import { placeOfLevel } from './store-kv.ts';
 
 type I = Local<'i32'>;
 

@@ -5,7 +5,7 @@ import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4, i8x16, i16x8, i32x4, v128 } from '../emitter/simd.ts';
-import { Q8_STRIP } from './attention-rows.ts';
+import { placeOfLevel, Q8_STRIP } from './attention-rows.ts';
 import { STRIP } from './attention-scratch.ts';
 import { narrowFloats, specialHalves } from './half-floats.ts';
 import { storeVectors } from './store-vectors.ts';
@@ -177,11 +177,6 @@ export function storeValueQ8(): FunctionBuilder {
       [0, 1, 2, 3].map((lane) => i32.store8(levels, i32x4.extractLane(x, lane), placeOfLevel(4 * i + lane))),
     ),
   );
-}
-
-/** Of one of 32 features of a value, from the first's. */
-export function placeOfLevel(feature: number): number {
-  return Math.floor(feature / STRIP) * STRIP * STRIP + (feature % STRIP) * 2;
 }
 
 /** @param storeLevels  of one block, whose levels are `xs` */
