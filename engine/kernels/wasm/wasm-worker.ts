@@ -8,6 +8,7 @@ import type { CompiledKernels } from './kernel-module.ts';
 import { MAX_THREADS } from './linear-memory.ts';
 import { Machine } from './machine.ts';
 import { holderOf } from './mirrors.ts';
+import { putTicketsBack } from './ops/tickets.ts';
 import { packedFormat } from './packing/format-registry.ts';
 import { type PackJob, packRows } from './packing/pack-rows.ts';
 import { type PartTape, play, record } from './part-tape.ts';
@@ -59,6 +60,8 @@ export class WasmParts {
     const tape = this.#tapes.find(program, size);
     if (tape === undefined) this.#tapes.put(program, size, record(this.#machines, thread, ops));
     else play(tape, thread);
+    // All threads have met in the end, and the next step waits for part 0.
+    if (part.index === 0) for (const { memory } of this.#machines) putTicketsBack(memory);
   }
 }
 

@@ -2,16 +2,22 @@
  * finish together. Which thread does a piece must not change what comes of it.
  *
  * The next piece is 12 bits of a word in shared memory. Above them is the generation of the gate (kernels/part.ts), which is
- * the same for all threads while they take the same pieces and differs from that of any before. Nobody has to reset the
- * word, not even after a thread died in the middle. Ops between two meetings have a word each. */
+ * the same for all threads while they take the same pieces and another for the next. So nobody has to reset the word during a
+ * step, not even after a thread died in the middle. But 20 bits of it come again after some thousand steps, and a word must
+ * not lie untouched for so long: each step ends with all words at 0. Ops between two meetings have a word each. */
 import type { Part } from '../../part.ts';
-import { TICKETS_ADDRESS } from '../linear-memory.ts';
+import { type LinearMemory, MAX_JOINED, TICKETS_ADDRESS } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 
 const PIECE_BITS = 12;
 
 /** Pieces that an op may have. Each thread takes one ticket more, to learn that there are none left. */
 export const MAX_PIECES = 3072;
+
+/** To be called once, after all threads have taken their last ticket of a step and before any takes one of the next. */
+export function putTicketsBack({ ints }: LinearMemory): void {
+  for (let place = 0; place < MAX_JOINED; place++) Atomics.store(ints, TICKETS_ADDRESS / 4 + place, 0);
+}
 
 /** What a thread must know of its share in an op (native-op.ts). */
 interface Share {

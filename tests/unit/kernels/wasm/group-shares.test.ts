@@ -7,6 +7,8 @@ import { AttentionPlans } from '../../../../engine/kernels/wasm/ops/attention-pl
 import { divideGroups } from '../../../../engine/kernels/wasm/ops/group-shares.ts';
 import { OwnRows } from '../../../../engine/kernels/wasm/ops/own-rows.ts';
 import { PackedActivations } from '../../../../engine/kernels/wasm/ops/packed-activations.ts';
+import { WasmBackend } from '../../../../engine/kernels/wasm/wasm-backend.ts';
+import { attachWasm, WasmParts } from '../../../../engine/kernels/wasm/wasm-worker.ts';
 
 function divide(numGroups: number, count: number, generation: number, stale: number, numJoined = 3): number[][] {
   const ints = new Int32Array(new SharedArrayBuffer(TICKETS_ADDRESS + 64));
@@ -23,6 +25,24 @@ function divide(numGroups: number, count: number, generation: number, stale: num
     return groups;
   });
 }
+
+it('a generation that comes again finds no tickets taken', async () => {
+  const backend = new WasmBackend();
+  const weight = backend.allocate('f32', [160, 32], 'weights');
+  const [x, out] = [backend.allocate('f32', [1, 32], 'scratch'), backend.allocate('f32', [1, 160], 'scratch')];
+  backend.upload(weight, new Float32Array(weight.numElements).fill(1));
+  backend.upload(x, new Float32Array(32).fill(1));
+  const parts = new WasmParts(attachWasm(backend.attachment));
+  for (const generation of [7, 7 + 2 ** 20]) {
+    backend.upload(out, new Float32Array(160));
+    for (const index of [1, 0]) {
+      const thread = { part: { index, count: 2 }, gate: { generation, wait: () => {} } };
+      parts.repeat(backend, '', thread, (ops) => ops.matmul({ x, weight, bias: undefined, out }));
+    }
+    expect(await backend.download(out)).toEqual(new Float32Array(160).fill(32));
+  }
+  await backend.close();
+});
 
 describe('divideGroups', () => {
   it('gives every group to one thread, whatever word the last division left', () => {
