@@ -83,7 +83,8 @@ export class Meetings {
 
 function areInTheWay(earlier: Use, later: Use): boolean {
   if (earlier.memory !== later.memory || earlier.start >= later.end || later.start >= earlier.end) return false;
-  if (earlier.isOwn && later.isOwn) return false;
+  // A thread finds its own rows by the address of the first.
+  if (earlier.isOwn && later.isOwn && earlier.start === later.start && later.end <= earlier.end) return false;
   const isSame = earlier.start === later.start && earlier.end === later.end;
   return !(isSame && earlier.numUnits > 0 && earlier.numUnits === later.numUnits);
 }

@@ -95,6 +95,14 @@ function layer(numTokens: number): Call[] {
   ];
 }
 
+it('threads meet where one reads a part of what all have computed for themselves, but not its first rows', () => {
+  const [x, normed, weight] = [f32(4, 8), f32(4, 8), f32(4, 8)];
+  const norm: Call = ['rmsNorm', { x, weight: f32(8), eps: 0, out: normed }];
+  const product = (rows: Tensor): Call => ['matmul', { x: rows, weight, out: f32(rows.shape[0]!, 4) }];
+  expect(meetingsOf([norm, product(normed), product(normed.slice(0, 2))])).toEqual([false, false, false]);
+  expect(meetingsOf([norm, product(normed.slice(1, 3))])).toEqual([false, true]);
+});
+
 describe('in a layer threads meet', () => {
   it('six times for a token: a norm is computed by each thread, and keys are stored by who turned them', () => {
     const met = meetingsOf(layer(1)).flatMap((isDue, i) => (isDue ? layer(1)[i]![0] : []));
