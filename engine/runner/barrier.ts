@@ -106,11 +106,11 @@ export class Barrier implements Gate {
     Atomics.notify(this.#words, GENERATION);
   }
 
-  /** Makes the barrier usable again. Only when no thread is inside. */
+  /** Makes the barrier usable again. Only when no thread waits for others; one that is slow to leave a meeting of all may still
+   * be inside. Who sleeps stays counted, as that one would count itself out. (One that died in its sleep stays so, too: whoever
+   * is the last to arrive then wakes nobody in vain.) */
   reset(): void {
     Atomics.store(this.#words, ARRIVED, 0);
     Atomics.store(this.#words, POISONED, 0);
-    // One that died in its sleep is still counted.
-    Atomics.store(this.#words, SLEEPING, 0);
   }
 }

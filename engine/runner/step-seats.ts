@@ -33,12 +33,12 @@ export class StepSeats {
   /** Runs a step; the last one must be over.
    * @returns why parts were not done; when any was not, all threads have left by then */
   async run(size: string, patienceMs: number): Promise<readonly Error[]> {
+    const done = this.board.putUp(size);
     const failures: Error[] = [];
     this.#failures = failures;
     const failed = new Promise<void>((resolve) => {
       this.#onFailure = resolve;
     });
-    const done = this.board.putUp(size);
     for (let part = 0; part < this.#numThreads; part++) {
       if (this.board.claim(part)) this.#fill({ part, patienceMs });
     }

@@ -1,7 +1,9 @@
 /** The barrier is all that keeps threads from reading what others have not written yet. */
 import { Worker } from 'node:worker_threads';
-import { expect, it } from 'vitest';
+import { afterEach, expect, it, vi } from 'vitest';
 import { Barrier } from '../../../engine/runner/barrier.ts';
+
+afterEach(() => vi.restoreAllMocks());
 
 const BARRIER_URL = new URL('../../../engine/runner/barrier.ts', import.meta.url).href;
 
@@ -60,4 +62,20 @@ it('works again after a reset', async () => {
   barrier.poison();
   barrier.reset();
   expect(await runThreads(2, 100, barrier)).toEqual(['', '']);
+});
+
+it('whoever was reset in its sleep, as all had met, is woken the next time', () => {
+  const barrier = new Barrier(2);
+  const other = new Barrier(2, barrier.buffer);
+  const sleeps = vi.spyOn(Atomics, 'wait').mockReturnValue('ok');
+  const wakes = vi.spyOn(Atomics, 'notify');
+  for (let meeting = 1; meeting <= 2; meeting++) {
+    sleeps.mockImplementationOnce(() => {
+      other.wait();
+      barrier.reset();
+      return 'ok';
+    });
+    barrier.wait();
+    expect(wakes).toHaveBeenCalledTimes(meeting);
+  }
 });

@@ -125,6 +125,16 @@ describe('threads in seats', () => {
     expect([...pool.cells]).toEqual([4, 4]);
   });
 
+  it('are replaced unnoticed, too, after a step too large for the board', async () => {
+    pool = new Pool(2);
+    expect(await pool.seats.run('good', 10_000)).toEqual([]);
+    await expect(pool.seats.run('x'.repeat(2 ** 20 + 1), 10_000)).rejects.toThrow('there is room for');
+    const [victim] = pool.busy;
+    await victim!.terminate();
+    await nextTurn();
+    expect(await pool.seats.run('good', 10_000)).toEqual([]);
+  });
+
   it('leave when they are told to, or at once where nothing is up', async () => {
     pool = new Pool(2);
     await pool.seats.run('good', 60_000);
