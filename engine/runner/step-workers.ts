@@ -134,7 +134,9 @@ export class StepWorkers {
   /** Tasks that are running or waiting fail. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#pool.destroy();
+    // A pool that is told twice believes after the second time that it may start threads again.
+    this.#takingDown ??= this.#pool.destroy();
+    await this.#takingDown;
   }
 
   /** Resolves when the task is over, to its error if it had one; an error frees workers that wait at the barrier. */

@@ -49,3 +49,16 @@ it.each(['before they are ready', 'when they are ready'])('all threads die %s', 
   // The pool has healed.
   await load();
 });
+
+it('closed while its threads are taken down, as they could not attach, starts none again', async () => {
+  await load();
+  const started = workers.threads;
+  workers.attach({ name: 'wasm', attachment: { memories: [{}] } } as unknown as WasmBackend);
+  const attaching = workers.offload({}).catch(() => {});
+  while (workers.threads.length > 0) await new Promise(setImmediate);
+  await workers.close();
+  await attaching;
+  await Promise.all([...started].map((thread) => thread.terminate()));
+  await new Promise(setImmediate);
+  expect(workers.threads).toHaveLength(0);
+});
