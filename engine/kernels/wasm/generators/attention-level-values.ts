@@ -6,7 +6,8 @@
  *
  * Rounding a factor costs at most 2^-16 of the largest of its 16, where the levels of values have cost 2^-8 of theirs. Keys that
  * the queries do not see get the factor 0, whatever their scales are. A factor that is no number, or infinite, makes the unit
- * NaN, and through it all that the block adds to. */
+ * NaN, and through it all that the block adds to. No factor is below 0: weights are not, nor is any scale that writeKv stores.
+ * Pages from a forged file may hold others: what comes of them is wrong, as it is of all that such a file says. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, when } from '../emitter/control.ts';
 import { i32 } from '../emitter/scalar.ts';

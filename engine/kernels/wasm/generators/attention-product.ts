@@ -1,7 +1,7 @@
 /** Products of a few queries with many rows of 16 numbers: the inner loop of attention, used twice.
  *
  *             scores                                    weighted values
- *   row       one feature of 16 keys (q8_0: two)        16 features of one key's value
+ *   row       one feature of 16 keys (q8_0: two)        16 features of one key's value (q8_0: of two)
  *   factors   a query's features                        a query's weights
  *   sums      a query's scores: lane = key              a query's output: lane = feature
  *

@@ -61,7 +61,8 @@ function floatRows(features: Features, rowBytes: number, load: RowReader['load']
   return { rowBytes, load, multiplyAdd: (vector, factor, sum) => multiplyAdd(features, vector, factor, sum) };
 }
 
-/** Rows of 16 pairs of levels of q8_0, as 16-bit numbers; factors are pairs of those, and sums whole numbers. */
+/** Rows of 16 pairs of levels of q8_0, as 16-bit numbers; factors are pairs of those, and sums whole numbers. Of 32 products a
+ * sum is at most 2^27, even if a page holds levels of -128, which writeKv never stores. */
 export function levelPairRows(): RowReader {
   return {
     rowBytes: 2 * STRIP,

@@ -5,10 +5,11 @@
  *                                    0 16 levels of 16 bits    32 their unit f32, four times    48 its inverse, likewise
  *   queries   N x 16 bytes         one record per query:
  *                                    0 its q    4 its accumulator    8 largest score f32    12 sum of weights f32
- *   keys      4 x [D][16] f32      64 keys where kernels do not read them from their pages: lane = key
+ *   keys      4 x [D][16] f32      64 keys where kernels do not read them from their pages: lane = key. Of q8_0 strips
+ *                                  lie here as in pages (ops/kv-pages.ts), and take a quarter of the room
  *   values    4 x [D/16][16][16]   likewise their values: 16 features of 16 keys, lane = feature
  *   row       [D] f32              one key or value on its way there
- *   copies    N x [D] f32          the queries, times what the pages' dtype asks for (SCALING)
+ *   copies    N x [D] f32          the queries as the pages' dtype asks for: times what SCALING says, or rounded (QUERY_BLOCK)
  *   accums    N x [D] f32          weighted sums of values
  *   totals    N x 16 bytes         records of what the queries have met of the sections before
  *   and       N x [D] f32          their accumulators
@@ -27,7 +28,7 @@ export const STEP_KEYS = 64;
 /** Keys that are scored together; also the features that are summed together. */
 export const STRIP = 16;
 export const LOG2_STRIP = Math.log2(STRIP);
-export const STRIPS_PER_STEP = STEP_KEYS / STRIP;
+const STRIPS_PER_STEP = STEP_KEYS / STRIP;
 const STRIPS_PER_SECTION = SECTION_KEYS / STRIP;
 /** Queries that one call of a kernel takes at most. */
 export const MAX_GROUP = 6;
@@ -51,7 +52,7 @@ export const RECORD_BYTES = 16;
 export const RECORD_ACCUMULATOR = 4;
 export const RECORD_MAX = 8;
 export const RECORD_SUM = 12;
-/** From one feature's keys to the next's, in a strip. */
+/** A row of 16 numbers as f32. */
 export const STRIP_ROW_BYTES = STRIP * 4;
 /** From one query's scores to the next's. */
 export const SCORE_ROW_BYTES = (SECTION_KEYS + STRIP) * 4;

@@ -3,7 +3,9 @@
  *   level = round(x / scale),  scale = largest |x| of the 32 / largest level
  *
  * A block of zeros gets the scale 0, and what its levels are does not matter: 0 / 0 is NaN, whose bits narrow to the largest
- * or smallest level. A NaN or an infinity makes the scale NaN and through it every output of the row, as it should. */
+ * or smallest level. Nor does it where |x| is so small (1e-34 and less) that levels / |x| is infinite: each value then comes
+ * out as large as the largest at most. A NaN or an infinity makes the scale NaN and through it every output of the row, as it
+ * should. */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
@@ -52,7 +54,7 @@ export function largestMagnitude(fn: FunctionBuilder, x: I32, numVectors: number
   return [...code, ...most.slice(1).map((chain) => max.set(i32x4.maxU(max, chain))), ...largestOfLanes(max)];
 }
 
-export function magnitudeOf(fn: FunctionBuilder, x: V128): V128 {
+function magnitudeOf(fn: FunctionBuilder, x: V128): V128 {
   return v128.and(x, fn.constant(i32x4.splat(0x7fffffff)));
 }
 

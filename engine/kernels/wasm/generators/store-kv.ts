@@ -96,7 +96,7 @@ export function storeRowF16(): FunctionBuilder {
   return fn;
 }
 
-/** (source, target, count) -> (): `count` times 16 features, the targets a tile of 16 keys apart. */
+/** (source, target, count) -> (): `count` times 16 features, to every 16th row of 16 numbers: other keys' lie between. */
 export function storeValueF32(): FunctionBuilder {
   const fn = new FunctionBuilder('store_value_f32');
   const { source, target, count } = fn.params('source', 'target', 'count');

@@ -1,5 +1,6 @@
 /** Keys and values of a page as f32 in scratch memory: those of f16 for queries so many that each number is widened once for
- * all of them, or where one may not be finite, and those of pages in which they lie in rows. */
+ * all of them, or where one may not be finite, and those of f16 and f32 that lie in rows (of q8_0: lay-levels.ts). Other
+ * vectors that are widened go through `widenRows`, too. */
 import type { I32, Local, Statement } from '../emitter/code.ts';
 import { advance, countDown, countDownFromAny } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';

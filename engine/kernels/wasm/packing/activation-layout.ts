@@ -11,7 +11,8 @@
  *              float   | 4 values f32 |
  *
  * All parts are alike, so that a kernel finds a number at the same offset from each token's pointer (matmul-tile.ts).
- * x = scale * level / HALF_PRESCALE, in Q4_0 unit * factor * level / HALF_PRESCALE: the prescale for the weights' f16 scales (generators/half-floats.ts). */
+ * x = scale * level / HALF_PRESCALE, in Q4_0 unit * factor * level / HALF_PRESCALE: the prescale for the weights' f16 scales
+ * (generators/half-floats.ts). */
 import { HALF_PRESCALE } from '../generators/half-floats.ts';
 
 /** Tokens in a full tile; the last tile of a batch may have fewer. */
