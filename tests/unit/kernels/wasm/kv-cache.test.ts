@@ -224,6 +224,36 @@ describe.each([{}, { numerics: 'portable' }, { revectorize: 'off' }] as const)('
     }
   });
 
+  it('sums up q8_0 levels of -128, which only a forged file holds, as the reference does', async () => {
+    const [headDim, numRows, blockBytes] = [256, 9, 34];
+    const shape = [4, 1, 5, headDim];
+    const bytes = new Uint8Array((20 * headDim * blockBytes) / 32);
+    for (let block = 0; block < bytes.length; block += blockBytes) {
+      // A scale of 2^-7 and more, then the levels.
+      bytes.set([block & 0xff, 0x20], block);
+      bytes.fill(0x80, block + 2, block + blockBytes);
+    }
+    const attended = (of: KernelBackend) =>
+      withWorkspace(of, async (work) => {
+        const caches = [work.zeros('q8_0', shape), work.zeros('q8_0', shape)] as const;
+        for (const cache of caches) of.writeBytes(cache, 0, bytes);
+        const out = work.output([numRows, 1, headDim]);
+        work.run('pagedAttention', {
+          // All alike: each is rounded to the largest level.
+          q: work.floats([numRows, 1, headDim], new Float32Array(numRows * headDim).fill(-0.7)),
+          keyCache: caches[0],
+          valueCache: caches[1],
+          blockTables: work.ints([1, 4], [3, 1, 0, 2]),
+          queryStartLoc: work.ints([2], [0, numRows]),
+          seqLens: work.ints([1], [20]),
+          scale: 0.01,
+          out,
+        });
+        return work.read(out);
+      });
+    expect(findMismatch(await attended(backend), await attended(reference), 1e-3)).toBeUndefined();
+  });
+
   it('reads each of the 65,536 f16 patterns of a value', async () => {
     const [numTokens, D] = [1024, 64];
     const stored = Uint16Array.from({ length: 0x10000 }, (_, i) => elementAt(i));
