@@ -57,7 +57,7 @@ export const headQueriesOf = (batch: AttentionBatch, sequence: number): number =
   numRowsOf(batch, sequence) * batch.numSharing;
 
 /** The position of a sequence's first row. */
-export const firstPositionOf = (batch: AttentionBatch, sequence: number): number =>
+const firstPositionOf = (batch: AttentionBatch, sequence: number): number =>
   batch.seqLens[sequence]! - numRowsOf(batch, sequence);
 
 /** What some of the queries see: nothing where the sequence is padding. */
@@ -79,6 +79,17 @@ export interface AttentionRun extends SequenceQueries, KeyRange {
   readonly spans: readonly Span[];
   /** Where the states of the queries go when the keys are a section of several, counted in states; -1 otherwise. */
   readonly firstState: number;
+}
+
+/** All that the queries have to do. */
+export function runOf(batch: AttentionBatch, queries: SequenceQueries, firstState: number): AttentionRun {
+  return {
+    ...queries,
+    ...keysOf(batch, queries),
+    firstPosition: firstPositionOf(batch, queries.sequence),
+    spans: spansOf(batch, queries, 0, queries.numHeads * queries.headQueries),
+    firstState,
+  };
 }
 
 /** Where `count` of the queries lie, from the `first` on. */

@@ -10,9 +10,9 @@ import { SECTION_KEYS } from '../generators/attention-scratch.ts';
 import {
   type AttentionBatch,
   type AttentionRun,
-  firstPositionOf,
   headQueriesOf,
   keysOf,
+  runOf,
   type SequenceQueries,
   type Span,
   spansOf,
@@ -80,15 +80,12 @@ export function sectionRuns(batch: AttentionBatch, divided: readonly DividedSequ
 /** All that an entry's queries have to do, for as many KV heads at a time as there is room for. */
 function groupsOfHeads(batch: AttentionBatch, entry: DividedSequence): AttentionRun[] {
   const { sequence, firstQuery, headQueries } = entry;
-  const keys = keysOf(batch, entry);
-  const firstPosition = firstPositionOf(batch, sequence);
   const most = headsPerRun(batch, entry);
   return Array.from({ length: Math.ceil(entry.numHeads / most) }, (_, i) => {
     const firstKvHead = i * most;
     const numHeads = Math.min(most, entry.numHeads - firstKvHead);
     const queries = { sequence, firstKvHead, numHeads, firstQuery, headQueries };
-    const spans = spansOf(batch, queries, 0, numHeads * headQueries);
-    return { ...queries, ...keys, firstPosition, spans, firstState: entry.firstState + firstKvHead * headQueries };
+    return runOf(batch, queries, entry.firstState + firstKvHead * headQueries);
   });
 }
 

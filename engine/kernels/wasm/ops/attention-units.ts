@@ -8,11 +8,10 @@ import type { Part } from '../../part.ts';
 import {
   type AttentionBatch,
   type AttentionRun,
-  firstPositionOf,
   headQueriesOf,
   keysOf,
+  runOf,
   type SequenceQueries,
-  spansOf,
 } from './attention-queries.ts';
 
 /** What staging a key costs, in queries that it meets. */
@@ -31,13 +30,7 @@ export function runsOfPart(batch: AttentionBatch, divided: ReadonlySet<number>, 
     return Math.floor((middle * part.count) / total) === part.index;
   };
   const own = units.filter((_, i) => isOwn(costs[i]!));
-  return joinNeighbours(own, batch.maxQueries).map((queries) => ({
-    ...queries,
-    ...keysOf(batch, queries),
-    firstPosition: firstPositionOf(batch, queries.sequence),
-    spans: spansOf(batch, queries, 0, queries.numHeads * queries.headQueries),
-    firstState: -1,
-  }));
+  return joinNeighbours(own, batch.maxQueries).map((queries) => runOf(batch, queries, -1));
 }
 
 function costOf(batch: AttentionBatch, unit: SequenceQueries): number {
