@@ -5,13 +5,11 @@ import { advance, countDown } from '../../engine/kernels/wasm/emitter/control.ts
 import { FunctionBuilder } from '../../engine/kernels/wasm/emitter/function-builder.ts';
 import { buildModule } from '../../engine/kernels/wasm/emitter/module-builder.ts';
 import { f32x4, i16x8, i32x4, v128 } from '../../engine/kernels/wasm/emitter/simd.ts';
-import { touchPages } from '../../engine/kernels/wasm/generators/touch-pages.ts';
+import { TOUCHED_BYTES, touchPages } from '../../engine/kernels/wasm/generators/touch-pages.ts';
 import { withV8Flags } from '../../engine/kernels/wasm/v8-flags.ts';
 import { type WasmMemory, WebAssemblyApi } from '../../engine/kernels/wasm/web-assembly.ts';
 
 const READ_BYTES = 256;
-/** Pages of so many bytes are touched before they are read, as the matmul kernels do. */
-const TOUCHED_BYTES = 2 ** 21;
 /** Independent chains, so that latency does not show: as many pairs as there are registers to spare. */
 const NUM_CHAINS = 20;
 const STEPS_PER_ROUND = 4;
@@ -49,6 +47,7 @@ export function newRoofline(memory: WasmMemory, flags: readonly string[]): Roofl
     return 2 * lanes * NUM_CHAINS * STEPS_PER_ROUND * rounds;
   };
   return {
+    // Pages are touched before they are read, as by the matmul kernels.
     read: (address, numBytes) => {
       for (let done = 0; done < numBytes; done += TOUCHED_BYTES) {
         const [start, length] = [address + done, Math.min(TOUCHED_BYTES, numBytes - done)];

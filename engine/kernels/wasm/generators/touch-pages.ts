@@ -11,6 +11,9 @@ import { i32 } from '../emitter/scalar.ts';
 /** What processors read ahead in; also the smallest page of any operating system. */
 const PAGE_BYTES = 4096;
 
+/** Bytes whose pages are touched at a time: many, to be waited for together, but not more than what a processor remembers. */
+export const TOUCHED_BYTES = 2 ** 21;
+
 /** (start, end) -> (): at least one page. */
 export function touchPages(): FunctionBuilder {
   const fn = new FunctionBuilder('touch_pages');

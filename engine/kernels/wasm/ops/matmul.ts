@@ -14,6 +14,7 @@
  *
  * Weights of formats without kernels are dequantized on the way (matmul-dequantized.ts). */
 import type { Tensor } from '../../../tensor/tensor.ts';
+import { TOUCHED_BYTES } from '../generators/touch-pages.ts';
 import { threadScratch } from '../linear-memory.ts';
 import type { Machine } from '../machine.ts';
 import { addressOf, packingOf, type WasmBuffer } from '../wasm-buffer.ts';
@@ -63,6 +64,7 @@ function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp 
   const jobs = layers.map((layer) => jobOf(machine, layer, packingOf(layer.weight)?.format ?? DEQUANTIZED));
   const placement = placeActivations(jobs);
   const { isOwn, chunkTokens, offsets } = placement;
+  const touchedGroups = Math.ceil(TOUCHED_BYTES / jobs.reduce((sum, { layout }) => sum + layout.groupBytes, 0));
   const chunks = Array.from({ length: Math.ceil(numTokens / chunkTokens) }, (_, i) => {
     const firstToken = i * chunkTokens;
     return jobs.map((job) => partOfJob(job, firstToken, Math.min(chunkTokens, numTokens - firstToken)));
@@ -76,18 +78,22 @@ function multiplication(machine: Machine, layers: readonly Layer[]): PreparedOp 
       });
       const isFree = chunk === chunks[0] && share.numJoined === 0;
       share.packed.provide(machine, chunk, share, { isOwn, isFree });
-      multiplyChunk(machine, chunk, share);
+      multiplyChunk(machine, chunk, share, touchedGroups);
     }
   };
 }
 
-/** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them. */
-function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Share): void {
+/** Panel by panel, so that one layer's outputs are still in the cache when the next one's join them.
+ * @param touchedGroups  how many groups' pages are touched at a time */
+function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Share, touchedGroups: number): void {
   const scratch = threadScratch(share.part.index);
   divideGroups(machine, chunk[0]!.layout.numGroups, share, ({ first, end }) => {
     let endTouched = first;
     for (let group = first; group < end; ) {
-      if (group >= endTouched) endTouched = touchWeights(machine, chunk, { first: group, end });
+      if (group >= endTouched) {
+        endTouched = Math.min(end, group + touchedGroups);
+        touchWeights(machine, chunk, { first: group, end: endTouched });
+      }
       const panel = { first: group, end: panelEnd(chunk, group, end) };
       for (const job of chunk) multiplyPanel(machine, job, panel, scratch);
       group = panel.end;
@@ -95,21 +101,13 @@ function multiplyChunk(machine: Machine, chunk: readonly MatmulJob[], share: Sha
   });
 }
 
-/** Bytes of weights whose pages are touched at a time: many, to be waited for together, but not more than what a processor
- * remembers. */
-const TOUCHED_BYTES = 2 ** 21;
-
-/** Touches the pages of the next groups of all weights (generators/touch-pages.ts).
- * @returns the end of what was touched */
-function touchWeights({ kernels }: Machine, chunk: readonly MatmulJob[], { first, end }: GroupRange): number {
-  const groupBytes = chunk.reduce((sum, { layout }) => sum + layout.groupBytes, 0);
-  const endTouched = Math.min(end, first + Math.ceil(TOUCHED_BYTES / groupBytes));
+/** Touches the pages of groups of all weights (generators/touch-pages.ts). */
+function touchWeights({ kernels }: Machine, chunk: readonly MatmulJob[], { first, end }: GroupRange): void {
   for (const { weight, layout } of chunk) {
     const { address, packing } = weight.buffer as WasmBuffer;
     if (packing === undefined) continue;
-    kernels.touch_pages!(address + first * layout.groupBytes, address + endTouched * layout.groupBytes);
+    kernels.touch_pages!(address + first * layout.groupBytes, address + end * layout.groupBytes);
   }
-  return endTouched;
 }
 
 function multiplyPanel(machine: Machine, job: MatmulJob, panel: GroupRange, scratch: number): void {
