@@ -1,9 +1,10 @@
 /** What comes before the keys: queries are brought together, and have met nothing. */
+import type { Statement } from '../emitter/code.ts';
 import { advance, branchIf, countDown, loop } from '../emitter/control.ts';
 import { FunctionBuilder } from '../emitter/function-builder.ts';
 import { f32, i32 } from '../emitter/scalar.ts';
 import { f32x4 } from '../emitter/simd.ts';
-import { Q8_STRIP, QUERY_BLOCK, SCALING, type StripDType } from './attention-rows.ts';
+import { blocksOf, QUERY_BLOCK, SCALING, type StripDType } from './attention-rows.ts';
 import {
   LOWEST,
   RECORD_ACCUMULATOR,
@@ -49,15 +50,18 @@ export function copyQueries(dtype: StripDType): FunctionBuilder {
   const fn = new FunctionBuilder(`attention_queries_${dtype}`);
   const names = ['source', 'target', 'headDim', 'rowBytes', 'count'] as const;
   const { source, target, headDim, rowBytes, count } = fn.params(...names);
-  const row = fn.local('i32');
-  const factor = f32.const(SCALING[dtype].query);
-  const scale = [row.set(target), ...scaleRow(fn, { source, target: row, count: headDim, factor })];
-  const { scaleOffset, bytes } = QUERY_BLOCK;
-  const blocks = i32.divU(headDim, i32.const(Q8_STRIP.features));
-  const round = [
-    fn.call('quantize_i16', source, target, i32.add(target, i32.const(scaleOffset)), i32.const(bytes), blocks),
-    advance(source, i32.shl(headDim, i32.const(2))),
-  ];
-  fn.emit(countDown(count, ...(dtype === 'q8_0' ? round : scale), advance(target, rowBytes)));
+  const scale = (): Statement[] => {
+    const row = fn.local('i32');
+    const factor = f32.const(SCALING[dtype].query);
+    return [row.set(target), ...scaleRow(fn, { source, target: row, count: headDim, factor })];
+  };
+  const round = (): Statement[] => {
+    const scaleAt = i32.add(target, i32.const(QUERY_BLOCK.scaleOffset));
+    return [
+      fn.call('quantize_i16', source, target, scaleAt, i32.const(QUERY_BLOCK.bytes), blocksOf(headDim)),
+      advance(source, i32.shl(headDim, i32.const(2))),
+    ];
+  };
+  fn.emit(countDown(count, ...(dtype === 'q8_0' ? round() : scale()), advance(target, rowBytes)));
   return fn;
 }

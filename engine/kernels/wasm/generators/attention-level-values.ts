@@ -14,7 +14,7 @@ import { i32 } from '../emitter/scalar.ts';
 import { f32x4, i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { multiplyAdd } from './arithmetic.ts';
 import { multiplyRows, VECTORS } from './attention-product.ts';
-import { levelPairRows, loadScales, Q8_STRIP } from './attention-rows.ts';
+import { blocksOf, levelPairRows, loadScales, Q8_STRIP } from './attention-rows.ts';
 import {
   FACTOR_INVERSE,
   FACTOR_ROW_BYTES,
@@ -23,6 +23,7 @@ import {
   SCORE_ROW_BYTES,
   STRIP,
 } from './attention-scratch.ts';
+import { clearSums } from './attention-tile.ts';
 import { type HeadValues, placeOfValues } from './head-values.ts';
 import { largestOfLanes, toWholeNumbers } from './pack-activations.ts';
 import { storeVectors } from './store-vectors.ts';
@@ -41,7 +42,6 @@ export function addLevels(head: HeadValues): Statement[] {
   const [numRows, blocks, left, rows] = fn.locals('i32', 4) as [I, I, I, I];
   const units = fn.local('v128');
   const scales = fn.locals('v128', VECTORS);
-  const zero = fn.constant(f32x4.constant(0));
   const addTo = (target: I, row: readonly V[], query: number): Statement[] => [
     units.set(v128.load(rows, query * FACTOR_ROW_BYTES + FACTOR_UNIT)),
     ...row.map((sum, v) => sum.set(multiplyAdd(features, f32x4.convertI32x4S(sum), units, v128.load(target, 16 * v)))),
@@ -52,7 +52,7 @@ export function addLevels(head: HeadValues): Statement[] {
     rows.set(i32.add(strips, i32.const(FACTORS_OFFSET))),
     numRows.set(i32.const(STRIP / 2)),
     place.set(placeOfValues(head, first)),
-    blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
+    blocks.set(blocksOf(headDim)),
     countDown(
       blocks,
       ...loadScales(fn, scales, place),
@@ -63,7 +63,7 @@ export function addLevels(head: HeadValues): Statement[] {
       countDown(
         left,
         ...factors.map((factor, query) => factor.set(i32.add(rows, i32.const(query * FACTOR_ROW_BYTES)))),
-        ...sums.flat().map((sum) => sum.set(zero)),
+        ...clearSums(tile),
         ...multiplyRows({ ...tile, reader: levelPairRows(), numRows }),
         ...sums.flatMap((row, query) => addTo(targets[query]!, row, query)),
       ),

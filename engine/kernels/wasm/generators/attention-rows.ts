@@ -7,6 +7,7 @@
  *           were rounded to 16 bits: whole numbers */
 import type { I32, Local, Statement, V128 } from '../emitter/code.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
+import { i32 } from '../emitter/scalar.ts';
 import { i16x8, i32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd } from './arithmetic.ts';
 import { STRIP } from './attention-scratch.ts';
@@ -73,6 +74,11 @@ export function levelPairRows(): RowReader {
 
 /** Of a strip of q8_0: features that share scales, the bytes of their 16 scales, and all of their bytes. */
 export const Q8_STRIP = { features: 32, scaleBytes: 2 * STRIP, bytes: 34 * STRIP } as const;
+
+/** How many times so many features there are. */
+export function blocksOf(headDim: I): I32 {
+  return i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)));
+}
 
 /** Of one of a block's 32 features, from the first's level of a key to its own, in a strip of values. */
 export function placeOfLevel(feature: number): number {

@@ -6,16 +6,25 @@ import { i32 } from '../emitter/scalar.ts';
 import { f32x4, v128 } from '../emitter/simd.ts';
 import { type Features, multiplyAdd } from './arithmetic.ts';
 import { multiplyRows, VECTORS } from './attention-product.ts';
-import { levelPairRows, loadScales, plainRows, Q8_STRIP, QUERY_BLOCK, type StripDType } from './attention-rows.ts';
+import {
+  blocksOf,
+  levelPairRows,
+  loadScales,
+  plainRows,
+  Q8_STRIP,
+  QUERY_BLOCK,
+  type StripDType,
+} from './attention-rows.ts';
 import {
   LOG2_STRIP,
   RECORD_BYTES,
   SCORE_ROW_BYTES,
   STRIP,
   STRIP_ENTRY_BYTES,
+  stripEntry,
   stripRange,
 } from './attention-scratch.ts';
-import { forEachHead, HEAD_PARAMS, newTile, type Tile } from './attention-tile.ts';
+import { clearSums, forEachHead, HEAD_PARAMS, newTile, type Tile } from './attention-tile.ts';
 import { storeVectors } from './store-vectors.ts';
 
 type I = Local<'i32'>;
@@ -39,9 +48,8 @@ export function attentionScores(dtype: StripDType, numQueries: number, features:
     ...range.code,
     scales.set(f32x4.splat(scale)),
     column.set(i32.add(p.scores, i32.shl(range.start, i32.const(2)))),
-    left.set(i32.shrU(range.start, i32.const(LOG2_STRIP))),
-    entry.set(i32.add(p.strips, i32.mul(left, i32.const(STRIP_ENTRY_BYTES)))),
-    left.set(i32.sub(i32.shrU(range.end, i32.const(LOG2_STRIP)), left)),
+    entry.set(stripEntry(p.strips, range.start)),
+    left.set(i32.shrU(i32.sub(range.end, range.start), i32.const(LOG2_STRIP))),
     countDown(
       left,
       ...forEachHead(fn, { ...p, scores: column }, ({ record, scores, offset }) => [
@@ -65,11 +73,6 @@ interface StripOfKeys {
 /** Stores a strip's scores of the tile's queries, the first's at `scores`. */
 type ScoreStrip = (scores: I) => Statement[];
 
-const clear = ({ fn, sums }: Tile): Statement[] => {
-  const zero = fn.constant(f32x4.constant(0));
-  return sums.flat().map((sum) => sum.set(zero));
-};
-
 const store = ({ sums }: Tile, query: number, scores: I): Statement[] =>
   storeVectors(scores, sums[query]!, query * SCORE_ROW_BYTES);
 
@@ -82,7 +85,7 @@ function scoreNumbers(
 ): ScoreStrip {
   const product = multiplyRows({ ...tile, reader: plainRows(tile.fn, dtype, features), numRows: headDim });
   return (scores) => [
-    ...clear(tile),
+    ...clearSums(tile),
     ...product,
     ...tile.sums.flat().map((sum) => sum.set(f32x4.mul(sum, scales))),
     ...tile.factors.flatMap((_, query) => store(tile, query, scores)),
@@ -108,16 +111,16 @@ function scoreLevels(tile: Tile, features: Features, { headDim, scales }: StripO
     advance(factors[query]!, QUERY_BLOCK.bytes - QUERY_BLOCK.scaleOffset),
   ];
   return (scores) => [
-    ...clear(tile),
+    ...clearSums(tile),
     ...factors.flatMap((_, query) => store(tile, query, scores)),
     numRows.set(i32.const(Q8_STRIP.features / 2)),
-    blocks.set(i32.shrU(headDim, i32.const(Math.log2(Q8_STRIP.features)))),
+    blocks.set(blocksOf(headDim)),
     countDown(
       blocks,
       ...loadScales(fn, keyScales, place),
       ...keyScales.map((keyScale) => keyScale.set(f32x4.mul(keyScale, scales))),
       advance(place, Q8_STRIP.scaleBytes),
-      ...clear(tile),
+      ...clearSums(tile),
       ...product,
       ...factors.flatMap((_, query) => addBlock(query, scores)),
     ),

@@ -106,6 +106,11 @@ export function stripRange(fn: FunctionBuilder, { from, to }: Readonly<Record<'f
   return { start, end, code };
 }
 
+/** Address of the entry of the strip that holds a key of the section. */
+export function stripEntry(strips: I32, key: I32): I32 {
+  return i32.add(strips, i32.mul(i32.shrU(key, i32.const(LOG2_STRIP)), i32.const(STRIP_ENTRY_BYTES)));
+}
+
 /** How many strips of features there are. */
 export function stripsOf(headDim: Local<'i32'>): I32 {
   return i32.shrU(i32.add(headDim, i32.const(STRIP - 1)), i32.const(LOG2_STRIP));

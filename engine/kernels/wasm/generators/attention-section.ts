@@ -23,6 +23,7 @@ import {
   STRIP,
   STRIP_ENTRY_BYTES,
   STRIP_VALUES,
+  stripEntry,
 } from './attention-scratch.ts';
 import { HEAD_PARAMS } from './attention-tile.ts';
 import { touchFrom } from './touch-pages.ts';
@@ -96,7 +97,6 @@ function pointAtStrips(
   const [key, entry, strip, headsBytes, at, end] = fn.locals('i32', 6) as [I, I, I, I, I, I];
   const page = i32.load(i32.add(p.table, i32.shl(i32.divU(key, p.blockSize), i32.const(2))));
   const stripInPage = i32.shrU(i32.remU(key, p.blockSize), i32.const(LOG2_STRIP));
-  const stripInSection = i32.shrU(i32.and(key, i32.const(SECTION_KEYS - 1)), i32.const(LOG2_STRIP));
   /** From the first head's strip to the end of the last one's. */
   const touch = (cache: I): Statement[] => [
     at.set(i32.add(cache, strip)),
@@ -106,7 +106,7 @@ function pointAtStrips(
   return [
     headsBytes.set(i32.add(i32.mul(i32.sub(p.numHeads, i32.const(1)), p.headBytes), p.stripBytes)),
     key.set(i32.and(p.firstKey, i32.const(-STRIP))),
-    entry.set(i32.add(p.strips, i32.mul(stripInSection, i32.const(STRIP_ENTRY_BYTES)))),
+    entry.set(stripEntry(p.strips, i32.and(key, i32.const(SECTION_KEYS - 1)))),
     loop(
       strip.set(i32.add(i32.mul(page, p.blockBytes), i32.mul(stripInPage, p.stripBytes))),
       i32.store(entry, i32.add(p.keys, strip)),

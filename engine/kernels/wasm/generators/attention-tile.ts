@@ -3,6 +3,7 @@ import type { Local, Statement } from '../emitter/code.ts';
 import { advance, countDown } from '../emitter/control.ts';
 import type { FunctionBuilder } from '../emitter/function-builder.ts';
 import { i32 } from '../emitter/scalar.ts';
+import { f32x4 } from '../emitter/simd.ts';
 import { type ProductLocals, productLocals, VECTORS } from './attention-product.ts';
 import { RECORD_BYTES, SCORE_ROW_BYTES } from './attention-scratch.ts';
 
@@ -24,6 +25,12 @@ export function newTile(fn: FunctionBuilder, numQueries: number): Tile {
   const factors = fn.locals('i32', numQueries);
   const sums = factors.map(() => fn.locals('v128', VECTORS));
   return { fn, factors, sums, place: fn.local('i32'), locals: productLocals(fn) };
+}
+
+/** To zeros, of f32 or of whole numbers. */
+export function clearSums({ fn, sums }: Tile): Statement[] {
+  const zero = fn.constant(f32x4.constant(0));
+  return sums.flat().map((sum) => sum.set(zero));
 }
 
 /** KV heads whose queries a call takes one after the other: `numHeads` of them, at least one. `headQueries` queries of each

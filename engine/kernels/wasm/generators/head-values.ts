@@ -2,7 +2,7 @@
 import type { I32, Local } from '../emitter/code.ts';
 import { i32 } from '../emitter/scalar.ts';
 import type { Features } from './arithmetic.ts';
-import { LOG2_STRIP, STRIP_ENTRY_BYTES, STRIP_VALUES } from './attention-scratch.ts';
+import { STRIP_VALUES, stripEntry } from './attention-scratch.ts';
 import type { Tile } from './attention-tile.ts';
 
 type I = Local<'i32'>;
@@ -18,6 +18,5 @@ export interface HeadValues
 
 /** Where the head's values begin of the strip that holds a key. */
 export function placeOfValues({ strips, offset }: HeadValues, key: I): I32 {
-  const entry = i32.add(strips, i32.mul(i32.shrU(key, i32.const(LOG2_STRIP)), i32.const(STRIP_ENTRY_BYTES)));
-  return i32.add(i32.load(entry, STRIP_VALUES), offset);
+  return i32.add(i32.load(stripEntry(strips, key), STRIP_VALUES), offset);
 }

@@ -15,8 +15,10 @@
  * Either way a page has as many bytes as the reference's. Numbers in bytes unless named otherwise. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { KV_DTYPES } from '../../ops.ts';
+import { placeOfKey, Q8_STRIP } from '../generators/attention-rows.ts';
 import { attentionScratch, MAX_GROUP, STRIP } from '../generators/attention-scratch.ts';
 import { ROW_FORMATS } from '../generators/row-formats.ts';
+import type { Kernel } from '../kernel-module.ts';
 import { THREAD_SCRATCH_BYTES } from '../linear-memory.ts';
 
 type KvDType = (typeof KV_DTYPES)[number];
@@ -46,6 +48,21 @@ export function kvPages(cache: Tensor): KvPages {
   const inStrips = blockSize % STRIP === 0 && headDim % STRIP === 0;
   const blockBytes = numKvHeads * headBytes;
   return { dtype, headDim, blockSize, rowBytes, headBytes, blockBytes, inStrips, stripBytes: STRIP * rowBytes };
+}
+
+/** Puts the row at `source` to place `lane` of the strip of q8_0 at `strip`.
+ * @returns what its kernel does */
+export type PutRow = (source: number, strip: number, lane: number) => number;
+
+/** For keys and for values, by kernels that take a row and the places of its scale and its levels in the strip's first
+ * block. */
+export function levelPutters(putKey: Kernel, putValue: Kernel, headDim: number): [key: PutRow, value: PutRow] {
+  const numBlocks = headDim / Q8_STRIP.features;
+  const putter =
+    (put: Kernel, placeOfLevels: (lane: number) => number): PutRow =>
+    (source, strip, lane) =>
+      put(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + placeOfLevels(lane), numBlocks);
+  return [putter(putKey, (lane) => 2 * lane), putter(putValue, placeOfKey)];
 }
 
 /** Whether the kernels read and write these pages. Otherwise the reference does both, and they lie as it wants them: what

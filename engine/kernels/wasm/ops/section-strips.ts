@@ -2,7 +2,7 @@
  * in the pages, or, for a step at a time that was brought there, in scratch memory: f16 as f32, and what pages hold in rows. */
 import type { Tensor } from '../../../tensor/tensor.ts';
 import type { PagedAttentionArgs } from '../../ops.ts';
-import { placeOfKey, Q8_STRIP, type StripDType } from '../generators/attention-rows.ts';
+import type { StripDType } from '../generators/attention-rows.ts';
 import {
   type AttentionScratch,
   FEW_QUERIES,
@@ -20,7 +20,7 @@ import type { Machine } from '../machine.ts';
 import { mayHoldSpecials } from '../specials-note.ts';
 import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
 import type { HeadOfSequence } from './attention-queries.ts';
-import { type KvPages, kvPages } from './kv-pages.ts';
+import { type KvPages, kvPages, levelPutters } from './kv-pages.ts';
 
 export class SectionStrips {
   readonly pages: KvPages;
@@ -189,10 +189,5 @@ function bringNumbers({ kernels, pages, scratch }: Bringing): [BringRow, BringRo
 
 /** As they are. */
 function bringLevels({ kernels, pages }: Bringing): [BringRow, BringRow] {
-  const [layKey, layValue] = [kernels.lay_key_q8_0!, kernels.lay_value_q8_0!];
-  const numBlocks = pages.headDim / Q8_STRIP.features;
-  return [
-    (row, strip, lane) => layKey(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + 2 * lane, numBlocks),
-    (row, strip, lane) => layValue(row, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + placeOfKey(lane), numBlocks),
-  ];
+  return levelPutters(kernels.lay_key_q8_0!, kernels.lay_value_q8_0!, pages.headDim);
 }

@@ -3,14 +3,13 @@
 import type { Tensor } from '../../../tensor/tensor.ts';
 import { checkSlots } from '../../check-indices.ts';
 import { partEnd, partStart } from '../../part.ts';
-import { placeOfKey, Q8_STRIP } from '../generators/attention-rows.ts';
 import { STRIP } from '../generators/attention-scratch.ts';
 import { ROW_FORMATS } from '../generators/row-formats.ts';
 import type { Machine } from '../machine.ts';
 import { noteSpecials } from '../specials-note.ts';
 import { addressOf, byteAddressOf } from '../wasm-buffer.ts';
 import { intsIn } from './index-inputs.ts';
-import { areNative, type KvPages, kvPages } from './kv-pages.ts';
+import { areNative, type KvPages, kvPages, levelPutters } from './kv-pages.ts';
 import type { NativeOp } from './native-op.ts';
 
 export const writeKv: NativeOp<'writeKv'> = {
@@ -21,9 +20,7 @@ export const writeKv: NativeOp<'writeKv'> = {
     const pages = kvPages(keyCache);
     const slots = intsIn(machine.memory, slotMapping);
     checkSlots(slots, keyCache.shape[0]! * pages.blockSize);
-    const [storeKey, storeValue] = pages.inStrips
-      ? [laneWriter(machine, pages), valueWriter(machine, pages)]
-      : [rowWriter(machine, pages), rowWriter(machine, pages)];
+    const [storeKey, storeValue] = writersFor(machine, pages);
     const [keys, values] = [placesOf(k, keyCache), placesOf(v, valueCache)];
     const end = partEnd(numTokens * numKvHeads, part);
     let [specialKeys, specialValues] = [0, 0];
@@ -49,6 +46,11 @@ function placesOf(rows: Tensor, cache: Tensor) {
  * @returns not 0 when it stored an f16 that is an infinity or NaN */
 type Writer = (source: number, target: number, slot: number) => number;
 
+function writersFor(machine: Machine, pages: KvPages): [key: Writer, value: Writer] {
+  if (!pages.inStrips) return [rowWriter(machine, pages), rowWriter(machine, pages)];
+  return pages.dtype === 'q8_0' ? levelWriters(machine, pages) : numberWriters(machine, pages);
+}
+
 function rowWriter({ memory, kernels }: Machine, { dtype, headDim, rowBytes }: KvPages): Writer {
   if (dtype === 'f32') {
     const { bytes } = memory;
@@ -62,30 +64,23 @@ function rowWriter({ memory, kernels }: Machine, { dtype, headDim, rowBytes }: K
   return (source, target, slot) => store(source, target + slot * rowBytes, count);
 }
 
-function laneWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): Writer {
-  const store = kernels[`store_lane_${dtype}`]!;
-  const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
-  if (blockElements === 1) {
-    return (source, target, slot) =>
-      store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * bytesPerBlock, headDim);
-  }
-  return (source, target, slot) => {
-    const [strip, lane] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    return store(source, strip + 2 * lane, strip + Q8_STRIP.scaleBytes + 2 * lane, headDim / Q8_STRIP.features);
-  };
+function numberWriters({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): [key: Writer, value: Writer] {
+  const [storeKey, storeValue] = [kernels[`store_lane_${dtype}`]!, kernels[`store_value_${dtype}`]!];
+  const { bytesPerBlock } = ROW_FORMATS[dtype];
+  return [
+    (source, target, slot) =>
+      storeKey(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * bytesPerBlock, headDim),
+    (source, target, slot) =>
+      storeValue(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * STRIP * bytesPerBlock, headDim / STRIP),
+  ];
 }
 
-function valueWriter({ kernels }: Machine, { dtype, headDim, stripBytes }: KvPages): Writer {
-  const store = kernels[`store_value_${dtype}`]!;
-  const { blockElements, bytesPerBlock } = ROW_FORMATS[dtype];
-  if (blockElements === 1) {
-    return (source, target, slot) =>
-      store(source, stripAt(target, slot, stripBytes) + (slot % STRIP) * STRIP * bytesPerBlock, headDim / STRIP);
-  }
-  return (source, target, slot) => {
-    const [strip, key] = [stripAt(target, slot, stripBytes), slot % STRIP];
-    return store(source, strip + 2 * key, strip + Q8_STRIP.scaleBytes + placeOfKey(key), headDim / Q8_STRIP.features);
-  };
+function levelWriters({ kernels }: Machine, { headDim, stripBytes }: KvPages): [key: Writer, value: Writer] {
+  const [putKey, putValue] = levelPutters(kernels.store_lane_q8_0!, kernels.store_value_q8_0!, headDim);
+  return [
+    (source, target, slot) => putKey(source, stripAt(target, slot, stripBytes), slot % STRIP),
+    (source, target, slot) => putValue(source, stripAt(target, slot, stripBytes), slot % STRIP),
+  ];
 }
 
 const stripAt = (target: number, slot: number, stripBytes: number): number =>
